@@ -1,0 +1,39 @@
+"""What every test relies on: eight CPU devices, strict rank promotion, exact matrix products, shared data."""
+
+from pathlib import Path
+
+import jax
+import pytest
+
+jax.config.update("jax_platforms", "cpu")
+jax.config.update("jax_num_cpu_devices", 8)
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_default_matmul_precision", "highest")
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+def shared_file(relative: str) -> Path:
+    """A file of the shared test data, or a skip that names what is absent."""
+    path = SHARED / relative
+    if not path.exists():
+        pytest.skip(f"shared test data is absent: {relative} (expected beside the checkout, in ../shared)")
+    return path
+
+
+@pytest.fixture(scope="session")
+def casas_file() -> Path:
+    """61,578 real smart-home events, thirty days, every event labelled."""
+    return shared_file("data/casas/al_smarthome.txt.xz")
+
+
+@pytest.fixture(scope="session")
+def reference_checkpoint() -> Path:
+    """The tiny Chronos-2 checkpoint that the reference's own tests use."""
+    return shared_file("reference/dummy-chronos2-model")
+
+
+@pytest.fixture(scope="session")
+def reference_lora() -> Path:
+    """A peft adapter folder for `reference_checkpoint`."""
+    return shared_file("reference/dummy-chronos2-lora")
