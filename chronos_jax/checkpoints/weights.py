@@ -1,0 +1,43 @@
+"""One row of a family's weight table: how a published tensor becomes an array of the Flax model."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Weight:
+    """A published tensor, or the same tensor of every layer, and its place in the model.
+
+    Attributes:
+        name: The published name; for stacked weights, `{layer}` stands for the layer's number.
+        path: Keys from the root of the model's pure state dictionary.
+        shape: Shape of one tensor as published.
+        axes: Logical axis of each dimension of the array in the model ("layers" first where stacked), or None.
+        transpose: Whether the two axes swap (PyTorch stores linear weights as (out, in), Flax as (in, out)).
+        layers: Number of tensors stacked along a new first axis; None for a single tensor.
+    """
+
+    name: str
+    path: tuple[str, ...]
+    shape: tuple[int, ...]
+    axes: tuple[str | None, ...]
+    transpose: bool = False
+    layers: int | None = None
+
+    @property
+    def names(self) -> list[str]:
+        """The published names, in the order in which they are stacked."""
+        return [self.name] if self.layers is None else [self.name.format(layer=i) for i in range(self.layers)]
+
+    @property
+    def model_shape(self) -> tuple[int, ...]:
+        """Shape of the array in the model."""
+        shape = self.shape[::-1] if self.transpose else self.shape
+        return shape if self.layers is None else (self.layers, *shape)
+
+
+def published_shapes(table: list[Weight]) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Every published name of a table with its shape."""
+    for weight in table:
+        for name in weight.names:
+            yield name, weight.shape

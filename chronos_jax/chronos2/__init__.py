@@ -1,0 +1,1 @@
+"""Chronos-2: configuration, Flax model, weight table and pipeline."""
