@@ -46,7 +46,7 @@ class Chronos2Config(BaseModel):
             raise ValueError(f"d_kv must be even for rotary embeddings, found {self.d_kv}")
         if not self.quantiles or list(self.quantiles) != sorted(set(self.quantiles)):
             raise ValueError(f"quantiles must be distinct and increasing, found {self.quantiles}")
-        if not (0 < self.quantiles[0] and self.quantiles[-1] < 1):
+        if not (self.quantiles[0] > 0 and self.quantiles[-1] < 1):
             raise ValueError(f"quantiles must lie strictly between 0 and 1, found {self.quantiles}")
         return self
 
@@ -150,7 +150,9 @@ def _unsupported(raw: Mapping[str, Any], forecasting: Mapping[str, Any]) -> list
         problems.append(f"only the relu activation is supported (found {raw.get('dense_act_fn', activation)!r})")
     patch = forecasting.get("input_patch_size")
     if (stride := forecasting.get("input_patch_stride", patch)) != patch:
-        problems.append(f"overlapping patches are not supported (input_patch_size {patch}, input_patch_stride {stride})")
+        problems.append(
+            f"overlapping patches are not supported (input_patch_size {patch}, input_patch_stride {stride})"
+        )
     if (output := forecasting.get("output_patch_size", patch)) != patch:
         problems.append(f"input and output patches must have one size (input {patch}, output {output})")
     scaling = raw.get("rope_scaling")

@@ -1,0 +1,44 @@
+"""Multi-head self-attention as in T5: no biases, no 1/sqrt(d) scaling; softmax in float32."""
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Bool, DTypeLike, Float
+
+from chronos_jax.layers.rotary import Rotary, rotate
+
+
+def masked_softmax(logits: Float[Array, "*batch q k"], keys: Bool[Array, "*batch 1 k"]) -> Float[Array, "*batch q k"]:
+    """Softmax in float32 over the keys that count; a row in which none counts is zero."""
+    logits = logits.astype(jnp.float32)
+    weights = jax.nn.softmax(jnp.where(keys, logits, jnp.finfo(jnp.float32).min), axis=-1)
+    return jnp.where(keys, weights, 0.0)
+
+
+class MultiHeadAttention(nnx.Module):
+    """Self-attention over the second-to-last axis (reference: chronos.chronos2.layers.MHA)."""
+
+    def __init__(self, d_model: int, num_heads: int, d_head: int, *, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
+        inner = num_heads * d_head
+        self.num_heads = num_heads
+        self.q, self.k, self.v = (
+            nnx.Linear(d_model, inner, use_bias=False, dtype=dtype, param_dtype=dtype, rngs=rngs) for _ in range(3)
+        )
+        self.o = nnx.Linear(inner, d_model, use_bias=False, dtype=dtype, param_dtype=dtype, rngs=rngs)
+
+    def __call__(
+        self, x: Float[Array, "*batch s d"], keys: Bool[Array, "*batch s"], rotary: Rotary | None = None
+    ) -> Float[Array, "*batch s d"]:
+        """Attends from every position to those where `keys` holds; zero where none does."""
+        heads = (*x.shape[:-1], self.num_heads, -1)
+        q, k, v = (projection(x).reshape(heads) for projection in (self.q, self.k, self.v))
+        if rotary is not None:
+            q, k = rotate(q, rotary), rotate(k, rotary)
+        logits = jnp.einsum("...qhd,...khd->...hqk", q, k, preferred_element_type=jnp.float32)
+        weights = masked_softmax(logits, keys[..., None, None, :])
+        y = jnp.einsum("...hqk,...khd->...qhd", weights.astype(v.dtype), v)
+        return self.o(y.reshape(*x.shape[:-1], -1))
+
+    def alone(self, x: Float[Array, "*batch s d"], keys: Bool[Array, "*batch s"]) -> Float[Array, "*batch s d"]:
+        """What `__call__` gives when every position attends to itself alone: its weight is then exactly 1."""
+        return jnp.where(keys[..., None], self.o(self.v(x)), 0.0)
