@@ -59,7 +59,7 @@ def partition_spec(logical_axes: Sequence[str | None]) -> PartitionSpec:
         for mesh_axis in (entry,) if isinstance(entry, str) else entry or ():
             if mesh_axis in owners:
                 raise ValueError(
-                    f"logical axes {owners[mesh_axis]!r} and {name!r} of one array (axes {tuple(logical_axes)}) are both "
+                    f"logical axes {owners[mesh_axis]!r} and {name!r} of one array are both "
                     f"split along mesh axis {mesh_axis!r}: name one of them None"
                 )
             owners[mesh_axis] = str(name)
