@@ -1,7 +1,8 @@
 """One row of a family's weight table: how a published tensor becomes an array of the Flax model."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,28 @@ class Weight:
         return shape if self.layers is None else (self.layers, *shape)
 
 
-def published_shapes(table: list[Weight]) -> Iterator[tuple[str, tuple[int, ...]]]:
+def published_shapes(table: Sequence[Weight]) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Every published name of a table with its shape."""
     for weight in table:
         for name in weight.names:
             yield name, weight.shape
+
+
+def nest(arrays: Iterable[tuple[tuple[str, ...], Any]]) -> dict[str, Any]:
+    """A pure state dictionary from paths and arrays."""
+    state: dict[str, Any] = {}
+    for path, array in arrays:
+        inner = state
+        for key in path[:-1]:
+            inner = inner.setdefault(key, {})
+        inner[path[-1]] = array
+    return state
+
+
+def flatten(state: Mapping[str, Any], prefix: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Paths and arrays of a pure state dictionary: the inverse of `nest`."""
+    for key, value in state.items():
+        if isinstance(value, Mapping):
+            yield from flatten(value, (*prefix, key))
+        else:
+            yield (*prefix, key), value

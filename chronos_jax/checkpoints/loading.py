@@ -1,0 +1,65 @@
+"""From a checkpoint's files to the arrays of a model, strictly: nothing missing, unknown or of another shape."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
+
+import ml_dtypes
+import numpy as np
+
+from chronos_jax.checkpoints import orbax
+from chronos_jax.checkpoints.errors import CheckpointError
+from chronos_jax.checkpoints.lora import ADAPTER_CONFIG, LoraAdapter
+from chronos_jax.checkpoints.safetensors_files import SafetensorsFiles
+from chronos_jax.checkpoints.sources import Source, read_json
+from chronos_jax.checkpoints.weights import Weight, nest
+
+Dtype = Literal["float32", "bfloat16"]
+NUMPY_DTYPES = {"float32": np.dtype(np.float32), "bfloat16": np.dtype(ml_dtypes.bfloat16)}
+
+
+def load_params(source: Source, table: Sequence[Weight], dtype: Dtype = "float32") -> dict[str, Any]:
+    """All parameters of a model.
+
+    Arguments:
+        source: Where to read.
+        table: The weight table of the model, which follows from its configuration.
+        dtype: The dtype of the result; float32 and float16 round to the nearest bfloat16, ties to even.
+
+    Returns:
+        The model's pure state: nested dictionaries of NumPy arrays, of the shapes that the table gives.
+
+    Raises:
+        CheckpointError: the files are damaged or do not fit the table; one error lists everything.
+    """
+    return nest((weight.path, array) for weight, array in iterate_params(source, table, dtype))
+
+
+def iterate_params(
+    source: Source, table: Sequence[Weight], dtype: Dtype = "float32"
+) -> Iterator[tuple[Weight, np.ndarray]]:
+    """The parameters of `load_params` one after the other, in the table's order; only one is in memory at a time.
+
+    Everything is checked before this returns, except what only reading all bytes can show.
+    """
+    if source.kind == "orbax":
+        return orbax.iterate(source.folder, table, NUMPY_DTYPES[dtype])
+    holder = source.base or source
+    files = SafetensorsFiles(holder.files, holder.index)
+    problems = [*files.problems, *files.mismatches(table)]
+    adapter = None
+    if source.kind == "lora":
+        adapter = LoraAdapter(source.folder, read_json(source.folder / ADAPTER_CONFIG))
+        problems += adapter.mismatches(files)
+    if problems:
+        raise CheckpointError.listing(f"the weights in {source.folder} do not fit their configuration", problems)
+    return ((weight, _read(weight, files, adapter, NUMPY_DTYPES[dtype])) for weight in table)
+
+
+def _read(weight: Weight, files: SafetensorsFiles, adapter: LoraAdapter | None, dtype: np.dtype) -> np.ndarray:
+    array = np.empty(weight.model_shape, dtype)
+    for i, name in enumerate(weight.names):
+        tensor = files.read(name)
+        if adapter is not None:
+            tensor = adapter.merge(name, tensor)
+        array[... if weight.layers is None else i] = tensor.T if weight.transpose else tensor
+    return array

@@ -1,0 +1,135 @@
+"""Safetensors in and out: one file, or shards with an index."""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+
+from chronos_jax.checkpoints.errors import CheckpointError
+from chronos_jax.checkpoints.weights import Weight, published_shapes
+
+SINGLE = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+DTYPES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
+PICKLES = {".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle"}
+
+
+class Tensor(NamedTuple):
+    """Where a tensor lies, and what its file's header says of it; `dtype` as safetensors spells it, such as "F32"."""
+
+    file: Path
+    dtype: str
+    shape: tuple[int, ...]
+
+
+def find(folder: Path) -> tuple[tuple[Path, ...], Path | None]:
+    """The weight files of a folder, and the index if they are shards; like the reference, a single file goes first.
+
+    Raises:
+        CheckpointError: there are none, the index is malformed, or it names a file outside the folder.
+    """
+    if (folder / SINGLE).is_file():
+        return (folder / SINGLE,), None
+    index = folder / INDEX
+    if index.is_file():
+        return tuple(folder / shard for shard in sorted(set(_weight_map(index).values()))), index
+    message = f"{folder} holds neither {SINGLE} nor {INDEX}"
+    others = sorted(path.name for path in folder.iterdir())
+    if pickles := [name for name in others if Path(name).suffix in PICKLES]:
+        message += (
+            f"; its pickle files ({', '.join(pickles)}) are never read, for they can run code: ask for safetensors"
+        )
+    elif safetensors := [name for name in others if name.endswith(".safetensors")]:
+        message += f", only {', '.join(safetensors)}"
+    raise CheckpointError(message)
+
+
+class SafetensorsFiles:
+    """The tensors of one or several files, read one at a time.
+
+    Attributes:
+        tensors: What the files hold, by name.
+        problems: What is wrong with the files themselves, one sentence each.
+    """
+
+    def __init__(self, files: Sequence[Path], index: Path | None = None) -> None:
+        """Reads the headers, not the tensors. Raises CheckpointError for a malformed index."""
+        self.tensors: dict[str, Tensor] = {}
+        self.problems: list[str] = []
+        self._open: dict[Path, safe_open] = {}
+        for file in files:
+            self._read_header(file)
+        if index is not None:
+            self._compare(_weight_map(index))
+
+    def read(self, name: str) -> np.ndarray:
+        """A tensor as stored. Raises CheckpointError where the file ends early or has changed."""
+        file = self.tensors[name].file
+        try:
+            return self._open[file].get_tensor(name)
+        except (SafetensorError, OSError) as error:
+            raise CheckpointError(f"cannot read {name} from {file}: {error}") from error
+
+    def mismatches(self, table: Sequence[Weight]) -> Iterator[str]:
+        """What is missing, unknown, of another shape or of an unreadable dtype, compared with a weight table."""
+        expected = dict(published_shapes(table))
+        for name, shape in expected.items():
+            if name not in self.tensors:
+                yield f"missing tensor {name}, expected with shape {shape}"
+            elif self.tensors[name].shape != shape:
+                yield f"{name} has shape {self.tensors[name].shape}, expected {shape}"
+        for name, tensor in self.tensors.items():
+            if name not in expected:
+                yield f"unknown tensor {name} of shape {tensor.shape}"
+            elif tensor.dtype not in DTYPES:
+                yield f"{name} is stored as {tensor.dtype}, expected one of {', '.join(DTYPES)}"
+
+    def _read_header(self, file: Path) -> None:
+        try:
+            # Memory-mapped pages would count as this process's memory as long as the file is open.
+            handle = safe_open(file, framework="np", backend="pread")
+        except FileNotFoundError:
+            self.problems.append(f"{file.name} is absent")
+            return
+        except (SafetensorError, OSError) as error:
+            self.problems.append(f"{file.name} is truncated or corrupt: {error}")
+            return
+        self._open[file] = handle
+        for name in handle.keys():  # noqa: SIM118 (a safe_open is no mapping)
+            header = handle.get_slice(name)
+            if name in self.tensors:
+                self.problems.append(f"{name} is both in {self.tensors[name].file.name} and in {file.name}")
+            else:
+                self.tensors[name] = Tensor(file, header.get_dtype(), tuple(header.get_shape()))
+
+    def _compare(self, weight_map: dict[str, str]) -> None:
+        read = {file.name for file in self._open}
+        for name, shard in weight_map.items():
+            found = self.tensors.get(name)
+            if shard in read and (found is None or found.file.name != shard):
+                elsewhere = f", but in {found.file.name}" if found else ""
+                self.problems.append(f"{name} is not in {shard}, where the index has it{elsewhere}")
+        self.problems += [
+            f"{name} is in {tensor.file.name}, but not in the index"
+            for name, tensor in self.tensors.items()
+            if name not in weight_map
+        ]
+
+
+def _weight_map(index: Path) -> dict[str, str]:
+    """Tensor name → file name, as an index says."""
+    try:
+        weight_map = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        shards = sorted(set(weight_map.values()))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(
+            f"{index} is not an index of safetensors shards (no 'weight_map' in JSON): {error}"
+        ) from error
+    if outside := [s for s in shards if s != Path(s).name or "\\" in s or not s.endswith(".safetensors")]:
+        raise CheckpointError(
+            f"{index} names {', '.join(map(repr, outside))}, expected names of safetensors files that lie beside it"
+        )
+    return weight_map
