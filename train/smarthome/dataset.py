@@ -1,0 +1,129 @@
+"""What training and evaluation read: windows, the header that describes them, and a split as a Grain data source."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, SupportsIndex, TypeVar
+
+import numpy as np
+from jaxtyping import Float32
+from pydantic import BaseModel, ConfigDict, Field
+
+SplitName = Literal["train", "validation"]
+CaptionType = Literal["long", "short"]
+
+FORMAT = "chronos_jax.smarthome"
+VERSION = 1
+CAPTION_TYPES: tuple[CaptionType, ...] = ("long", "short")
+
+
+@dataclass(frozen=True)
+class Window:
+    """One window of events. Times are ISO 8601 without a zone, "" where unknown; `label` is "" where there is none."""
+
+    window_id: str
+    series: Float32[np.ndarray, "v t"]
+    captions: dict[str, list[str]]
+    label: str
+    start: str
+    end: str
+    rooms: list[str]
+    sensors: list[str]
+
+
+class SplitHeader(BaseModel):
+    """The files of a split, the number of records in them, and the sha256 of their bytes in order."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    count: int = Field(ge=0)
+    files: list[str]
+    sha256: str
+
+
+class Header(BaseModel):
+    """What a prepared folder's header.json says about its windows."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Literal["chronos_jax.smarthome"] = FORMAT
+    version: Literal[1] = VERSION
+    variates: list[str]
+    sequence_length: int = Field(ge=1)
+    splits: dict[SplitName, SplitHeader]
+    labels: list[str]
+    """Labels that occur in any split, in alphabetical order."""
+    label_to_text: dict[str, str]
+    vocabulary: dict[str, dict[str, int]]
+    layout: dict[str, dict[str, tuple[float, float]]] = {}
+    """{room: {sensor: [x, y]}}, in the unit square."""
+    coordinate_bounds: dict[str, tuple[float, float]] = {}
+    """Lowest and highest x and y before scaling to the unit square, where coordinates were scaled."""
+    caption_types: list[CaptionType] = list(CAPTION_TYPES)
+    options: dict[str, Any] = {}
+    """The options that the windows were prepared with."""
+    source: dict[str, str] = {}
+    """Name of each raw file, and the sha256 of its bytes."""
+    events: dict[SplitName, int] = {}
+    """Events that each split had before it was cut into windows."""
+    malformed_lines: dict[str, list[int]] = {}
+    """Numbers of the lines that were skipped, for each raw file."""
+    unknown_values: dict[str, int] = {}
+    """Events whose sensor or room is not in the vocabulary."""
+
+
+Stored = TypeVar("Stored")
+
+
+class WindowSplit(Generic[Stored]):
+    """The windows of one split, read one at a time: a random access data source for Grain.
+
+    `header` describes the data, `fingerprint` is a sha256 that changes with it.
+    """
+
+    def __init__(
+        self, header: Header, fingerprint: str, records: Sequence[Stored], decode: Callable[[Stored], Window]
+    ) -> None:
+        """Decode `records` on access; both have to be picklable, for Grain's worker processes."""
+        self.header = header
+        self.fingerprint = fingerprint
+        self._records = records
+        self._decode = decode
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __getitem__(self, index: SupportsIndex) -> Window:
+        position = index.__index__()
+        if not -len(self) <= position < len(self):
+            raise IndexError(f"There is no window {position}: the split has {len(self)}.")
+        return self._decode(self._records[position % len(self)])
+
+    def __repr__(self) -> str:
+        return f"WindowSplit({len(self)} windows, {self.fingerprint[:12]})"
+
+    def series(self) -> Float32[np.ndarray, "w v t"]:
+        """The series of all windows."""
+        shape = (len(self), len(self.header.variates), self.header.sequence_length)
+        series_WxVxT = np.empty(shape, dtype=np.float32)
+        for index in range(len(self)):
+            series_WxVxT[index] = self[index].series
+        return series_WxVxT
+
+    def labels(self) -> list[str]:
+        """The label of every window, "" where there is none."""
+        return [self[index].label for index in range(len(self))]
+
+    def captions(self, types: Sequence[str] = CAPTION_TYPES, maximum: int | None = None) -> list[list[str]]:
+        """The captions of every window.
+
+        Args:
+            types: "long", "short" or both; those of the first type come first.
+            maximum: at most so many per window.
+
+        Raises:
+            ValueError: a type that the windows do not have.
+        """
+        if unknown := set(types) - set(self.header.caption_types):
+            raise ValueError(f"There are no captions of type {sorted(unknown)}; there are {self.header.caption_types}.")
+        windows = (self[index] for index in range(len(self)))
+        return [[text for kind in types for text in window.captions[kind]][:maximum] for window in windows]

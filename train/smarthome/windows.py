@@ -1,0 +1,181 @@
+"""Which events form a window, and which windows train."""
+
+from typing import Literal, Self
+
+import numpy as np
+from jaxtyping import Bool, Int64, Shaped
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from train.smarthome.events import Events
+
+
+class WindowOptions(BaseModel):
+    """How events are cut into windows."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    window_kind: Literal["length", "duration"] = "length"
+    """Windows of a fixed number of events, or of a fixed time."""
+
+    length: int = Field(default=50, ge=1)
+    """Events in a window; with window_kind duration the most it may have (of more, the latest are kept)."""
+
+    duration: float = Field(default=60.0, gt=0)
+    """Seconds that a window lasts, with window_kind duration."""
+
+    overlap: float = Field(default=0.5, ge=0, lt=1)
+    """Part of a window that the next one repeats."""
+
+    minimum_events: int = Field(default=5, ge=1)
+    """Windows with fewer events are dropped (a window of fixed length needs at most that length)."""
+
+    segment_by_activity: bool = False
+    """Cut at every change of activity first; events outside any activity then belong to no window."""
+
+    cross_midnight: bool = False
+    """Let windows span midnight."""
+
+
+class SplitOptions(BaseModel):
+    """Which days train and which validate. A day counts where it has an event."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    split: Literal["time", "day", "given"] = "time"
+    """time: first days train, last days validate. day: whole days drawn with the seed. given: as listed."""
+
+    train_days: int | None = Field(default=None, ge=1)
+    """Days that train; all that do not validate, if not given."""
+
+    validation_days: int | None = Field(default=None, ge=1)
+    """Days that validate; if not given, those left by train_days, or else a fifth of all (at least one)."""
+
+    given_train: tuple[str, ...] = ()
+    """With split given: the days (YYYY-MM-DD) that train; all that do not validate, if not given."""
+
+    given_validation: tuple[str, ...] = ()
+    """With split given: the days (YYYY-MM-DD) that validate."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.split != "given" and (self.given_train or self.given_validation):
+            raise ValueError(f"given_train and given_validation need split 'given', not {self.split!r}")
+        if self.split == "given" and (self.train_days or self.validation_days):
+            raise ValueError("train_days and validation_days do not go with split 'given': list the days instead")
+        if both := set(self.given_train) & set(self.given_validation):
+            raise ValueError(f"days cannot both train and validate: {sorted(both)}")
+        return self
+
+
+def split_days(
+    days: Int64[np.ndarray, " d"], options: SplitOptions, seed: int = 0
+) -> tuple[Int64[np.ndarray, " t"], Int64[np.ndarray, " v"]]:
+    """The days that train and those that validate, each in order.
+
+    Args:
+        days: distinct days with events, in days since 1970-01-01.
+        options: how to choose.
+        seed: for split "day".
+
+    Raises:
+        ValueError: there are too few days, or a given day has no event.
+    """
+    days = np.sort(days)
+    if options.split == "given":
+        validation = _named_days(days, options.given_validation, "given_validation")
+        train = _named_days(days, options.given_train, "given_train")
+        if not len(validation):
+            raise ValueError("Split 'given' needs given_validation: the days (YYYY-MM-DD) that validate.")
+        return (train if len(train) else np.setdiff1d(days, validation)), validation
+
+    n_train, n_validation = options.train_days, options.validation_days
+    if n_validation is None:
+        n_validation = len(days) - n_train if n_train is not None else max(1, len(days) // 5)
+    if n_train is None:
+        n_train = len(days) - n_validation
+    if n_train < 1 or n_validation < 1 or n_train + n_validation > len(days):
+        raise ValueError(
+            f"The events cover {len(days)} days, which does not allow {n_train} days to train and {n_validation} to "
+            "validate. Give smaller train_days and validation_days (at least one each), or more events."
+        )
+    if options.split == "day":
+        days = np.random.default_rng(seed).permutation(days)
+    return np.sort(days[:n_train]), np.sort(days[len(days) - n_validation :])
+
+
+def _named_days(days: Int64[np.ndarray, " d"], names: tuple[str, ...], option: str) -> Int64[np.ndarray, " n"]:
+    try:
+        named = np.array(names, dtype="datetime64[D]").astype(np.int64)
+    except ValueError as error:
+        raise ValueError(f"{option}: {error}. Write days as YYYY-MM-DD.") from error
+    if absent := [name for name, day in zip(names, named, strict=True) if day not in days]:
+        raise ValueError(f"{option} names days without events: {absent}.")
+    return np.unique(named)
+
+
+def cut_windows(events: Events, chosen: Bool[np.ndarray, " e"], options: WindowOptions) -> Int64[np.ndarray, "w 2"]:
+    """First event, and one past the last, of every window.
+
+    Windows are cut within segments: stretches of consecutive chosen events, ended by midnight unless `cross_midnight`
+    and by a change of activity with `segment_by_activity`. What fills a window only partly is kept if it has at least
+    `minimum_events` events and one that no full window has.
+
+    Args:
+        events: in order of time.
+        chosen: the events of the split; no window holds any other.
+        options: how to cut.
+
+    Returns:
+        Indices into `events`, in order of time.
+    """
+    segments = _segments(events, chosen, options)
+    if options.window_kind == "length":
+        cuts = [_by_length(start, stop, options) for start, stop in segments]
+    else:
+        cuts = [_by_duration(events.timestamp, start, stop, options) for start, stop in segments]
+    windows = np.concatenate([np.zeros((0, 2), np.int64), *cuts])
+    minimum = min(options.minimum_events, options.length) if options.window_kind == "length" else options.minimum_events
+    windows = windows[windows[:, 1] - windows[:, 0] >= minimum]
+    windows[:, 0] = np.maximum(windows[:, 0], windows[:, 1] - options.length)
+    return windows
+
+
+def majority_label(labels: Shaped[np.ndarray, " e"]) -> str:
+    """The label that most events of a window have ("" counts as one); of equally frequent ones, the first to occur."""
+    unique, first, count = np.unique(labels, return_index=True, return_counts=True)
+    return str(unique[np.lexsort((first, -count))[0]])
+
+
+def _segments(events: Events, chosen: Bool[np.ndarray, " e"], options: WindowOptions) -> list[tuple[int, int]]:
+    usable = chosen & (events.label != "") if options.segment_by_activity else chosen
+    breaks = usable[1:] != usable[:-1]
+    if not options.cross_midnight:
+        breaks = breaks | (np.diff(events.day) != 0)
+    if options.segment_by_activity:
+        breaks = breaks | (events.label[1:] != events.label[:-1])
+    edges = [0, *(np.flatnonzero(breaks) + 1).tolist(), len(events)]
+    return [(start, stop) for start, stop in zip(edges, edges[1:], strict=False) if usable[start]]
+
+
+def _by_length(start: int, stop: int, options: WindowOptions) -> Int64[np.ndarray, "w 2"]:
+    stride = max(1, round(options.length * (1 - options.overlap)))
+    starts = np.arange(start, stop, stride, dtype=np.int64)
+    # A start is worth a window while the one before it left an event uncovered.
+    starts = starts[(starts == start) | (starts - stride + options.length < stop)]
+    return np.stack([starts, np.minimum(starts + options.length, stop)], axis=1)
+
+
+def _by_duration(
+    timestamp: Int64[np.ndarray, " e"], start: int, stop: int, options: WindowOptions
+) -> Int64[np.ndarray, "w 2"]:
+    inside = timestamp[start:stop]
+    duration = round(options.duration * 1e6)
+    stride = max(1, round(duration * (1 - options.overlap)))
+    begins = np.arange(inside[0], inside[-1] + 1, stride, dtype=np.int64)
+    first = start + np.searchsorted(inside, begins, side="left")
+    last = start + np.searchsorted(inside, begins + duration, side="left")
+    windows = np.stack([first, last], axis=1).astype(np.int64)
+    # In quiet times successive windows see the same events, or none, or only the end of what the one before saw.
+    keep = np.ones(len(windows), dtype=bool)
+    keep[1:] = windows[1:, 1] > windows[:-1, 1]
+    return windows[keep]
