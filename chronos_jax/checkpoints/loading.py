@@ -11,7 +11,7 @@ from chronos_jax.checkpoints.errors import CheckpointError
 from chronos_jax.checkpoints.lora import ADAPTER_CONFIG, LoraAdapter
 from chronos_jax.checkpoints.safetensors_files import SafetensorsFiles
 from chronos_jax.checkpoints.sources import Source, read_json
-from chronos_jax.checkpoints.weights import Weight, nest
+from chronos_jax.checkpoints.weights import Weight, nest, tensors_of
 
 Dtype = Literal["float32", "bfloat16"]
 NUMPY_DTYPES = {"float32": np.dtype(np.float32), "bfloat16": np.dtype(ml_dtypes.bfloat16)}
@@ -31,7 +31,7 @@ def load_params(source: Source, table: Sequence[Weight], dtype: Dtype = "float32
     Raises:
         CheckpointError: the files are damaged or do not fit the table; one error lists everything.
     """
-    return nest((weight.path, array) for weight, array in iterate_params(source, table, dtype))
+    return nest(iterate_params(source, table, dtype))
 
 
 def iterate_params(
@@ -57,9 +57,7 @@ def iterate_params(
 
 def _read(weight: Weight, files: SafetensorsFiles, adapter: LoraAdapter | None, dtype: np.dtype) -> np.ndarray:
     array = np.empty(weight.model_shape, dtype)
-    for i, name in enumerate(weight.names):
+    for name, place in tensors_of(weight, array):
         tensor = files.read(name)
-        if adapter is not None:
-            tensor = adapter.merge(name, tensor)
-        array[... if weight.layers is None else i] = tensor.T if weight.transpose else tensor
+        place[...] = tensor if adapter is None else adapter.merge(name, tensor)
     return array

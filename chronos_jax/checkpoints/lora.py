@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from chronos_jax.checkpoints.errors import CheckpointError
-from chronos_jax.checkpoints.safetensors_files import DTYPES, SafetensorsFiles
+from chronos_jax.checkpoints.safetensors_files import SafetensorsFiles
 
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
@@ -72,9 +72,7 @@ class LoraAdapter:
         yield from self._files.problems
         for name in self._unknown:
             yield f"unknown tensor {name} in the adapter"
-        for name in sorted(set(self._files.tensors) - set(self._unknown)):
-            if self._files.tensors[name].dtype not in DTYPES:
-                yield f"{name} is stored as {self._files.tensors[name].dtype}, expected one of {', '.join(DTYPES)}"
+        yield from self._files.unreadable()
         for target, pair in self._pairs.items():
             if len(pair) == 1:
                 ((side, name),) = pair.items()

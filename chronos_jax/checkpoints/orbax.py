@@ -8,7 +8,7 @@ import numpy as np
 
 from chronos_jax.checkpoints.destination import PARAMS, destination
 from chronos_jax.checkpoints.errors import CheckpointError
-from chronos_jax.checkpoints.weights import Weight, flatten, nest
+from chronos_jax.checkpoints.weights import Weight, flatten, shape_mismatches, unflatten
 
 if TYPE_CHECKING:  # Orbax takes a second and 180 MB to import, which safetensors need not pay
     from orbax.checkpoint import v1 as ocp
@@ -51,7 +51,7 @@ def write_orbax(
 
     with destination(Path(folder), config, overwrite) as beside, _context():
         for path, array in arrays:
-            ocp.partial.save(beside / PARAMS, nest([(path, np.asarray(array))]))
+            ocp.partial.save(beside / PARAMS, unflatten([(path, np.asarray(array))]))
         ocp.partial.finalize(beside / PARAMS)
 
 
@@ -101,7 +101,7 @@ def _read(folder: Path, weight: Weight, stored: Any) -> np.ndarray:
 
     try:
         with _context():
-            state = ocp.load(_params(folder), nest([(weight.path, stored)]))
+            state = ocp.load(_params(folder), unflatten([(weight.path, stored)]))
     except Exception as error:
         raise CheckpointError(f"cannot read {'.'.join(weight.path)} from {folder}: {error}") from error
     ((_, array),) = flatten(state)
@@ -110,13 +110,12 @@ def _read(folder: Path, weight: Weight, stored: Any) -> np.ndarray:
 
 def _check(folder: Path, expected: Mapping[tuple[str, ...], tuple[int, ...]]) -> dict[tuple[str, ...], Any]:
     stored = stored_arrays(folder)
-    problems = []
-    for path, shape in expected.items():
-        if path not in stored:
-            problems.append(f"missing array {'.'.join(path)}, expected with shape {shape}")
-        elif tuple(stored[path].shape) != shape:
-            problems.append(f"{'.'.join(path)} has shape {tuple(stored[path].shape)}, expected {shape}")
-    problems += [f"unknown array {'.'.join(map(str, path))}" for path in stored if path not in expected]
+    problems = list(
+        shape_mismatches(
+            {".".join(path): tuple(array.shape) for path, array in stored.items()},
+            {".".join(path): shape for path, shape in expected.items()},
+        )
+    )
     if problems:
         raise CheckpointError.listing(f"the arrays in {folder} do not fit their configuration", problems)
     return stored

@@ -1,4 +1,4 @@
-"""Safetensors in and out: one file, or shards with an index."""
+"""Safetensors in: one file, or shards with an index."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -9,7 +9,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from chronos_jax.checkpoints.errors import CheckpointError
-from chronos_jax.checkpoints.weights import Weight, published_shapes
+from chronos_jax.checkpoints.weights import Weight, published_shapes, shape_mismatches
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -75,16 +75,13 @@ class SafetensorsFiles:
 
     def mismatches(self, table: Sequence[Weight]) -> Iterator[str]:
         """What is missing, unknown, of another shape or of an unreadable dtype, compared with a weight table."""
-        expected = dict(published_shapes(table))
-        for name, shape in expected.items():
-            if name not in self.tensors:
-                yield f"missing tensor {name}, expected with shape {shape}"
-            elif self.tensors[name].shape != shape:
-                yield f"{name} has shape {self.tensors[name].shape}, expected {shape}"
+        yield from shape_mismatches({name: t.shape for name, t in self.tensors.items()}, dict(published_shapes(table)))
+        yield from self.unreadable()
+
+    def unreadable(self) -> Iterator[str]:
+        """Tensors whose dtype is not one of `DTYPES`."""
         for name, tensor in self.tensors.items():
-            if name not in expected:
-                yield f"unknown tensor {name} of shape {tensor.shape}"
-            elif tensor.dtype not in DTYPES:
+            if tensor.dtype not in DTYPES:
                 yield f"{name} is stored as {tensor.dtype}, expected one of {', '.join(DTYPES)}"
 
     def _read_header(self, file: Path) -> None:

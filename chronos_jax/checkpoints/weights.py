@@ -44,7 +44,29 @@ def published_shapes(table: Sequence[Weight]) -> Iterator[tuple[str, tuple[int, 
             yield name, weight.shape
 
 
-def nest(arrays: Iterable[tuple[tuple[str, ...], Any]]) -> dict[str, Any]:
+def tensors_of(weight: Weight, array: Any) -> Iterator[tuple[str, Any]]:
+    """An array of the model taken apart: the published names with views of their tensors."""
+    for i, name in enumerate(weight.names):
+        tensor = array if weight.layers is None else array[i]
+        yield name, tensor.T if weight.transpose else tensor
+
+
+def shape_mismatches(found: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]]) -> Iterator[str]:
+    """What is missing, of another shape, or unknown, one sentence each."""
+    for name, shape in expected.items():
+        if name not in found:
+            yield f"missing: {name}, expected with shape {shape}"
+        elif found[name] != shape:
+            yield f"{name} has shape {found[name]}, expected {shape}"
+    yield from (f"unknown: {name} of shape {shape}" for name, shape in found.items() if name not in expected)
+
+
+def nest(arrays: Iterable[tuple[Weight, Any]]) -> dict[str, Any]:
+    """The pure state dictionary of a model from its arrays."""
+    return unflatten((weight.path, array) for weight, array in arrays)
+
+
+def unflatten(arrays: Iterable[tuple[tuple[str, ...], Any]]) -> dict[str, Any]:
     """A pure state dictionary from paths and arrays."""
     state: dict[str, Any] = {}
     for path, array in arrays:
@@ -56,7 +78,7 @@ def nest(arrays: Iterable[tuple[tuple[str, ...], Any]]) -> dict[str, Any]:
 
 
 def flatten(state: Mapping[str, Any], prefix: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Paths and arrays of a pure state dictionary: the inverse of `nest`."""
+    """Paths and arrays of a pure state dictionary: the inverse of `unflatten`."""
     for key, value in state.items():
         if isinstance(value, Mapping):
             yield from flatten(value, (*prefix, key))
