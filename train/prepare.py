@@ -1,6 +1,5 @@
 """The command `python -m train.prepare`: raw events → windows, captions, records."""
 
-import hashlib
 import sys
 import tempfile
 import warnings
@@ -21,6 +20,7 @@ from rich.table import Table
 from train.smarthome.captions import Scene, captions
 from train.smarthome.dataset import Header, SplitName, Window
 from train.smarthome.events import Events, read_events
+from train.smarthome.files import sha256_of
 from train.smarthome.home import Home, layout, read_home
 from train.smarthome.records import check_destination, write_prepared
 from train.smarthome.series import VARIATES, event_variates, pad_left
@@ -126,7 +126,7 @@ def _prepare(options: PrepareOptions, raw: Path, home: Home) -> Path:
         layout={room: dict(points) for room, points in places.points.items()},
         coordinate_bounds=dict(places.bounds),
         options=options.model_dump(mode="json", exclude={"output", "overwrite", "input", "validation_input", "home"}),
-        source={path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files},
+        source={path.name: sha256_of(path) for path in files},
         events={name: int(source.chosen.sum()) for name, source in sources.items()},
         malformed_lines={path.name: [line.number for line in events.malformed] for path, events in read.items()},
         unknown_values={

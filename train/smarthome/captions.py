@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from train.smarthome.dataset import CaptionType
 from train.smarthome.home import Home, readable
 
 # No wording names an activity ("getting up", "at dinner time"): the label would leak into the text.
@@ -37,7 +36,7 @@ class Scene:
     sensors: Sequence[str]
 
 
-def captions(window_id: str, scene: Scene, home: Home, seed: int = 0) -> dict[CaptionType, list[str]]:
+def captions(window_id: str, scene: Scene, home: Home, seed: int = 0) -> dict[str, list[str]]:
     """Two long and two short captions of different wording.
 
     The wordings are drawn from `seed` and `window_id` alone, so the same window always gets the same captions.

@@ -11,8 +11,6 @@ from pydantic import BaseModel, ConfigDict, Field
 SplitName = Literal["train", "validation"]
 CaptionType = Literal["long", "short"]
 
-FORMAT = "chronos_jax.smarthome"
-VERSION = 1
 CAPTION_TYPES: tuple[CaptionType, ...] = ("long", "short")
 
 
@@ -45,8 +43,8 @@ class Header(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    format: Literal["chronos_jax.smarthome"] = FORMAT
-    version: Literal[1] = VERSION
+    format: Literal["chronos_jax.smarthome"] = "chronos_jax.smarthome"
+    version: Literal[1] = 1
     variates: list[str]
     sequence_length: int = Field(ge=1)
     splits: dict[SplitName, SplitHeader]

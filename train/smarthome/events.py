@@ -160,9 +160,7 @@ def read_events(path: Path, strict: bool = False) -> Events:
 
 def _text(path: Path) -> str:
     if not path.is_file():
-        raise FileNotFoundError(
-            f"There is no event file {path}. Give the path of a raw CASAS file (plain, .gz or .xz)."
-        )
+        raise FileNotFoundError(f"There is no event file {path}. Give a raw CASAS file (plain, .gz or .xz).")
     data = path.read_bytes()
     try:
         if data.startswith(b"\x1f\x8b"):
@@ -170,9 +168,7 @@ def _text(path: Path) -> str:
         elif data.startswith(b"\xfd7zXZ\x00"):
             data = lzma.decompress(data)
     except (EOFError, OSError, zlib.error, lzma.LZMAError) as error:
-        raise ValueError(
-            f"{path} cannot be decompressed ({error}): it is damaged or cut short. Fetch it again."
-        ) from error
+        raise ValueError(f"{path} cannot be decompressed ({error}): it is damaged or cut short.") from error
     # Published files contain stray bytes; such a line shall be malformed, not the whole file.
     return data.decode("utf-8", errors="replace")
 

@@ -139,8 +139,8 @@ def layout(home: Home, pairs: Iterable[tuple[str, str]]) -> Layout:
 
     Described coordinates are scaled to [0, 1] over the described home, each axis by itself (an axis without extent
     becomes 0.5); sensors without them have no place. If the home describes no coordinates, rooms are laid out on a
-    grid as square as can be, row by row in alphabetical order, and the sensors of a room side by side, in alphabetical order, on
-    the horizontal middle line of its cell. That says nothing of the true distances, only which room it is.
+    grid as square as can be, row by row in alphabetical order, and the sensors of a room side by side in its cell, in
+    alphabetical order too. That says nothing of the true distances, only which room it is.
 
     Args:
         home: the description.

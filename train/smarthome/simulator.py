@@ -1,7 +1,7 @@
 """A simulated one-person home that writes a raw CASAS event file.
 
-It stands in for real data where there is none: the same annotated form, a daily rhythm that differs from day to day, and
-the faults of real sensors (missed and spurious events). What is learnt from it says nothing of real homes.
+It stands in for real data where there is none: the same annotated form, a daily rhythm that differs from day to day,
+and the faults of real sensors (missed and spurious events). What is learnt from it says nothing of real homes.
 """
 
 import os

@@ -1,5 +1,6 @@
 """Which events form a window, and which windows train."""
 
+from itertools import pairwise
 from typing import Literal, Self
 
 import numpy as np
@@ -154,7 +155,7 @@ def _segments(events: Events, chosen: Bool[np.ndarray, " e"], options: WindowOpt
     if options.segment_by_activity:
         breaks = breaks | (events.label[1:] != events.label[:-1])
     edges = [0, *(np.flatnonzero(breaks) + 1).tolist(), len(events)]
-    return [(start, stop) for start, stop in zip(edges, edges[1:], strict=False) if usable[start]]
+    return [(start, stop) for start, stop in pairwise(edges) if usable[start]]
 
 
 def _by_length(start: int, stop: int, options: WindowOptions) -> Int64[np.ndarray, "w 2"]:
