@@ -6,10 +6,11 @@ and query matrices make the attention logits spread by about 1.5.
 """
 
 import zlib
+from typing import Any
 
 import numpy as np
 
-from chronos_jax.checkpoints.weights import published_shapes
+from chronos_jax.checkpoints.weights import Weight, nest, published_shapes
 from chronos_jax.chronos2.config import Chronos2Config
 from chronos_jax.chronos2.params import weight_table
 
@@ -28,6 +29,7 @@ SIZES = {
 autogluon/chronos-2-small, whose exact sizes are a guess; `tiny` is for tests."""
 
 LOGIT_STD = 1.5
+PREFIX = "random:"
 
 
 def random_tensors(config: Chronos2Config, seed: int = 0) -> dict[str, np.ndarray]:
@@ -48,3 +50,28 @@ def _draw(name: str, shape: tuple[int, ...], config: Chronos2Config, seed: int) 
     if name.endswith("attention.q.weight"):
         std *= LOGIT_STD * config.d_kv**-0.5
     return np.float32(std) * x
+
+
+def random_params(config: Chronos2Config, seed: int = 0) -> dict[str, Any]:
+    """`random_tensors` in the layout of the model: nested dictionaries of float32 arrays."""
+    return nest((weight, _stack(weight, config, seed)) for weight in weight_table(config))
+
+
+def _stack(weight: Weight, config: Chronos2Config, seed: int) -> np.ndarray:
+    tensors = [_draw(name, weight.shape, config, seed) for name in weight.names]
+    tensors = [x.T for x in tensors] if weight.transpose else tensors
+    return tensors[0] if weight.layers is None else np.stack(tensors)
+
+
+def parse_random_name(name: str) -> tuple[Chronos2Config, int] | None:
+    """Configuration and seed of a name such as `random:tiny` or `random:chronos-2@7`; None for any other name.
+
+    Raises:
+        ValueError: A size that does not exist, or a seed that is no number.
+    """
+    if not name.startswith(PREFIX):
+        return None
+    size, _, seed = name.removeprefix(PREFIX).partition("@")
+    if size not in SIZES or not (seed or "0").isdigit():
+        raise ValueError(f"{name!r}: expected {PREFIX}SIZE or {PREFIX}SIZE@SEED with SIZE one of {', '.join(SIZES)}")
+    return SIZES[size], int(seed or 0)

@@ -1,0 +1,25 @@
+"""Amazon's Chronos time-series models on JAX."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from chronos_jax.chronos2.config import Chronos2Config
+    from chronos_jax.chronos2.modeling import Chronos2Model
+    from chronos_jax.chronos2.pipeline import Chronos2Pipeline
+
+__all__ = ["Chronos2Config", "Chronos2Model", "Chronos2Pipeline"]
+
+_HOMES = {
+    "Chronos2Config": "chronos_jax.chronos2.config",
+    "Chronos2Model": "chronos_jax.chronos2.modeling",
+    "Chronos2Pipeline": "chronos_jax.chronos2.pipeline",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Imports the public classes on first use, so that `import chronos_jax` costs nothing."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)
