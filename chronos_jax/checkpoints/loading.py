@@ -1,7 +1,7 @@
 """From a checkpoint's files to the arrays of a model, strictly: nothing missing, unknown or of another shape."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import ml_dtypes
 import numpy as np
@@ -9,12 +9,37 @@ import numpy as np
 from chronos_jax.checkpoints import orbax
 from chronos_jax.checkpoints.errors import CheckpointError
 from chronos_jax.checkpoints.lora import ADAPTER_CONFIG, LoraAdapter
-from chronos_jax.checkpoints.safetensors_files import SafetensorsFiles
+from chronos_jax.checkpoints.safetensors_files import DTYPES, SafetensorsFiles
 from chronos_jax.checkpoints.sources import Source, read_json
 from chronos_jax.checkpoints.weights import Weight, nest, tensors_of
 
 Dtype = Literal["float32", "bfloat16"]
 NUMPY_DTYPES = {"float32": np.dtype(np.float32), "bfloat16": np.dtype(ml_dtypes.bfloat16)}
+
+
+class Stored(NamedTuple):
+    """A tensor on disk; `dtype` as NumPy spells it."""
+
+    dtype: str
+    shape: tuple[int, ...]
+
+
+def stored(source: Source) -> dict[str, Stored]:
+    """What is on disk, by name: published tensors, or the model's arrays for Orbax. For an adapter, that of its base.
+
+    Raises:
+        CheckpointError: the files are damaged.
+    """
+    if source.kind == "orbax":
+        arrays = orbax.stored_arrays(source.folder)
+        return {".".join(path): Stored(str(array.dtype), tuple(array.shape)) for path, array in arrays.items()}
+    holder = source.base or source
+    files = SafetensorsFiles(holder.files, holder.index)
+    if files.problems:
+        raise CheckpointError.listing(f"cannot read the weights in {holder.folder}", files.problems)
+    return {
+        name: Stored(DTYPES.get(tensor.dtype, tensor.dtype), tensor.shape) for name, tensor in files.tensors.items()
+    }
 
 
 def load_params(source: Source, table: Sequence[Weight], dtype: Dtype = "float32") -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""The command `python -m convert`: published safetensors to Orbax and back, inspected and verified."""

@@ -1,0 +1,36 @@
+"""Published safetensors to Orbax and back, inspected and verified."""
+
+import sys
+from collections.abc import Sequence
+
+import tyro
+
+from chronos_jax.checkpoints.errors import CheckpointError
+from chronos_jax.chronos2.config import UnsupportedConfigError
+from convert.conversion import to_orbax, to_safetensors
+from convert.inspection import inspect
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Runs a command and returns the exit code: 0, or 1 after an error that was said on stderr, or 130 on Ctrl-C."""
+    commands = {"inspect": inspect, "to-orbax": to_orbax, "to-safetensors": to_safetensors}
+    try:
+        tyro.extras.subcommand_cli_from_dict(
+            commands,
+            prog="python -m convert",
+            description=__doc__,
+            args=args,
+            use_underscores=True,
+            config=(tyro.conf.FlagCreatePairsOff,),
+        )
+    except (CheckpointError, UnsupportedConfigError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted; nothing was written", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
