@@ -1,0 +1,25 @@
+"""Progress on stderr, and only where somebody looks at it."""
+
+import jax
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+
+def progress_bar(*fields: str) -> Progress:
+    """A progress bar that shows nothing unless stderr is a terminal and this is the first process.
+
+    Args:
+        fields: Formats of further columns, over the task's fields.
+    """
+    console = Console(stderr=True)
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=None),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        *(TextColumn(field) for field in fields),
+        console=console,
+        disable=not console.is_terminal or jax.process_index() != 0,
+        transient=True,
+    )

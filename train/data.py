@@ -1,0 +1,75 @@
+"""The two splits that a run reads, checked before anything expensive starts."""
+
+from pathlib import Path
+
+from train.config import TrainConfig
+from train.prepare import PrepareOptions, prepare
+from train.smarthome.dataset import WindowSplit
+from train.smarthome.records import open_split
+
+
+def open_splits(config: TrainConfig) -> tuple[WindowSplit, WindowSplit]:
+    """Training and validation split. Without `train_data_path` a home is simulated first, into output_dir/data.
+
+    Raises:
+        FileNotFoundError: Data are not where the configuration says.
+        ValueError: A split is empty or too small for a batch, or the splits do not fit each other.
+    """
+    train_path = config.train_data_path or _simulated(config)
+    if train_path.is_file() and config.val_data_path is None:
+        raise ValueError(f"val_data_path is missing: {train_path} is one file, and so one split")
+    train = open_split(train_path, "train", config.vocab_path, config.sequence_length)
+    val_path = config.val_data_path or train_path
+    validation = open_split(val_path, "validation", config.vocab_path, config.sequence_length, like=train.header)
+    for name, split, path in (("training", train, train_path), ("validation", validation, val_path)):
+        if not len(split):
+            raise ValueError(f"the {name} split of {path} is empty: there is nothing to learn from or to measure")
+    for field in ("vocabulary", "variates", "sequence_length"):
+        ours, theirs = getattr(train.header, field), getattr(validation.header, field)
+        if ours != theirs:
+            raise ValueError(
+                f"{field} of {train_path} and of {val_path} differ ({_first_difference(ours, theirs)}): "
+                "the same number would mean different things. Prepare both with one vocabulary and one length"
+            )
+    if config.batch_size > len(train):
+        raise ValueError(
+            f"batch_size {config.batch_size} is larger than the training split of {len(train)} windows: set it to at "
+            f"most {len(train)}"
+        )
+    return train, validation
+
+
+def captions_of(split: WindowSplit, config: TrainConfig) -> list[list[str]]:
+    """Captions of each window, of the configured types in turn, at most `max_captions`.
+
+    Raises:
+        ValueError: Some windows have no caption of these types.
+    """
+    by_type = [split.captions([kind]) for kind in config.caption_types]
+    captions = [_in_turn(kinds)[: config.max_captions] for kinds in zip(*by_type, strict=True)]
+    if without := [index for index, texts in enumerate(captions) if not texts]:
+        raise ValueError(
+            f"{len(without)} of {len(captions)} windows have no caption of types {list(config.caption_types)} "
+            f"(the first is window {without[0]}): choose other caption_types or caption them"
+        )
+    return captions
+
+
+def _simulated(config: TrainConfig) -> Path:
+    folder = config.output_dir / "data"
+    if not folder.exists():
+        prepare(PrepareOptions(simulate=config.simulate_days, output=folder, seed=config.seed))
+    return folder
+
+
+def _in_turn(kinds: tuple[list[str], ...]) -> list[str]:
+    # One of each type before the second of any, so that a small max_captions still has all types.
+    longest = max(map(len, kinds))
+    return [texts[i] for i in range(longest) for texts in kinds if i < len(texts)]
+
+
+def _first_difference(ours: object, theirs: object) -> str:
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        key = next(key for key in [*ours, *theirs] if ours.get(key) != theirs.get(key))
+        return f"{key}: {_first_difference(ours.get(key), theirs.get(key))}"
+    return f"{ours!r} and {theirs!r}"

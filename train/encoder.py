@@ -1,0 +1,94 @@
+"""The frozen encoder: from windows to feature vectors, the same for training, evaluation and export."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from jax.sharding import Mesh
+from jaxtyping import Float
+
+from chronos_jax import Chronos2Pipeline
+from train.config import TrainConfig
+
+# Raised when the numbers change that a given encoder makes of a given window, so that stored features are not mistaken.
+FEATURES_VERSION = 1
+
+
+@dataclass
+class FrozenEncoder:
+    """Turns windows into features.
+
+    Attributes:
+        identity: What the features depend on besides the windows: weights (as a hash) and options. JSON.
+        batch_size: Windows per call of `encode`.
+        passes: How often the encoder ran, in calls with at most `batch_size` windows.
+    """
+
+    identity: dict[str, Any]
+    encode: Callable[[Float[np.ndarray, "b v t"]], Float[np.ndarray, "b f"]]
+    batch_size: int
+    passes: int = field(default=0)
+
+    def __call__(self, series_BxVxT: Float[np.ndarray, "b v t"]) -> Float[np.ndarray, "b f"]:
+        """Features of windows (B, variates, events), padding and missing values being NaN."""
+        parts = []
+        for start in range(0, len(series_BxVxT), self.batch_size):
+            parts.append(self.encode(series_BxVxT[start : start + self.batch_size]))
+            self.passes += 1
+        return np.concatenate(parts).astype(np.float32)
+
+
+def load_encoder(config: TrainConfig, mesh: Mesh | None = None) -> FrozenEncoder:
+    """The encoder that the configuration asks for, with its weights.
+
+    Raises:
+        FileNotFoundError, ValueError: As `Chronos2Pipeline.from_pretrained` does.
+    """
+    if config.encoder == "statistics":
+        from train.smarthome.statistics import statistics_features
+
+        identity = {"encoder": "statistics", "version": FEATURES_VERSION}
+        return FrozenEncoder(identity, statistics_features, config.encoder_batch_size)
+    dtype: Literal["float32", "bfloat16"] = "bfloat16" if config.use_amp else "float32"
+    pipeline = Chronos2Pipeline.from_pretrained(config.chronos_model_name, dtype=dtype, mesh=mesh)
+
+    def encode(series_BxVxT: Float[np.ndarray, "b v t"]) -> Float[np.ndarray, "b f"]:
+        embedded = pipeline.embed(
+            series_BxVxT,
+            batch_size=series_BxVxT.shape[0] * series_BxVxT.shape[1],  # counted in variates
+            pooling=config.pooling,
+            layer=config.layer,
+            pool_variates=config.variate_pooling == "mean",
+        )
+        features_BxF = np.stack(embedded).reshape(len(embedded), -1)
+        if config.include_loc_scale:
+            features_BxF = np.concatenate([features_BxF, loc_scale_features(series_BxVxT)], axis=1)
+        return features_BxF
+
+    options = ("pooling", "variate_pooling", "layer", "include_loc_scale")
+    identity = {
+        "encoder": "chronos2",
+        "weights": pipeline.fingerprint,
+        "dtype": dtype,
+        "version": FEATURES_VERSION,
+        **{option: getattr(config, option) for option in options},
+    }
+    return FrozenEncoder(identity, encode, config.encoder_batch_size)
+
+
+def loc_scale_features(series_BxVxT: Float[np.ndarray, "b v t"]) -> Float[np.ndarray, "b f"]:
+    """Mean and standard deviation of each variate, as arcsinh: first the means, then the deviations (B, 2 V).
+
+    Instance normalisation subtracts the one and divides by the other before the encoder sees a window, so that its
+    output says how values move but not around which level. In a home the level is the room and the hour is the pace:
+    without these numbers a night in the bedroom and a night in the office look alike. arcsinh keeps the sign, is the
+    identity near zero and a logarithm beyond, so one outlying level does not swamp the rest. A variate without any
+    value gives zeros.
+    """
+    known_BxVxT = np.isfinite(series_BxVxT)
+    count_BxV = np.maximum(known_BxVxT.sum(axis=-1), 1)
+    loc_BxV = np.where(known_BxVxT, series_BxVxT, 0).sum(axis=-1) / count_BxV
+    deviation_BxVxT = np.where(known_BxVxT, series_BxVxT - loc_BxV[:, :, None], 0)
+    scale_BxV = np.sqrt((deviation_BxVxT**2).sum(axis=-1) / count_BxV)
+    return np.arcsinh(np.concatenate([loc_BxV, scale_BxV], axis=1)).astype(np.float32)
