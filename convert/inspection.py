@@ -9,7 +9,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from chronos_jax.checkpoints.loading import iterate_params, stored
+from chronos_jax.checkpoints.loading import open_params, stored
 from chronos_jax.checkpoints.sources import Source, load_config
 from chronos_jax.families import family_of
 from convert.location import Location
@@ -42,7 +42,7 @@ def summarise(source: Source) -> dict[str, Any]:
     """
     config = load_config(source)
     family = family_of(config)
-    iterate_params(source, family.table)  # checks without reading
+    open_params(source, family.table)  # checks without reading
     tensors = stored(source)
     folders = [source.folder] if source.base is None else [source.folder, source.base.folder]
     return {

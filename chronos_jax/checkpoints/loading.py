@@ -1,6 +1,6 @@
 """From a checkpoint's files to the arrays of a model, strictly: nothing missing, unknown or of another shape."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 import ml_dtypes
@@ -11,7 +11,7 @@ from chronos_jax.checkpoints.errors import CheckpointError
 from chronos_jax.checkpoints.lora import ADAPTER_CONFIG, LoraAdapter
 from chronos_jax.checkpoints.safetensors_files import DTYPES, SafetensorsFiles
 from chronos_jax.checkpoints.sources import Source, read_json
-from chronos_jax.checkpoints.weights import Weight, nest, tensors_of
+from chronos_jax.checkpoints.weights import ReadWeight, Weight, nest, tensors_of
 
 Dtype = Literal["float32", "bfloat16"]
 NUMPY_DTYPES = {"float32": np.dtype(np.float32), "bfloat16": np.dtype(ml_dtypes.bfloat16)}
@@ -45,7 +45,7 @@ def stored(source: Source) -> dict[str, Stored]:
 def load_params(source: Source, table: Sequence[Weight], dtype: Dtype = "float32") -> dict[str, Any]:
     """All parameters of a model.
 
-    Arguments:
+    Args:
         source: Where to read.
         table: The weight table of the model, which follows from its configuration.
         dtype: The dtype of the result; float32 and float16 round to the nearest bfloat16, ties to even.
@@ -56,18 +56,17 @@ def load_params(source: Source, table: Sequence[Weight], dtype: Dtype = "float32
     Raises:
         CheckpointError: the files are damaged or do not fit the table; one error lists everything.
     """
-    return nest(iterate_params(source, table, dtype))
+    read = open_params(source, table, dtype)
+    return nest((weight, read(weight)) for weight in table)
 
 
-def iterate_params(
-    source: Source, table: Sequence[Weight], dtype: Dtype = "float32"
-) -> Iterator[tuple[Weight, np.ndarray]]:
-    """The parameters of `load_params` one after the other, in the table's order; only one is in memory at a time.
+def open_params(source: Source, table: Sequence[Weight], dtype: Dtype = "float32") -> ReadWeight:
+    """As `load_params`, but returns a function that reads the array of one weight: all need not fit into memory.
 
     Everything is checked before this returns, except what only reading all bytes can show.
     """
     if source.kind == "orbax":
-        return orbax.iterate(source.folder, table, NUMPY_DTYPES[dtype])
+        return orbax.open_arrays(source.folder, table, NUMPY_DTYPES[dtype])
     holder = source.base or source
     files = SafetensorsFiles(holder.files, holder.index)
     problems = [*files.problems, *files.mismatches(table)]
@@ -77,12 +76,12 @@ def iterate_params(
         problems += adapter.mismatches(files)
     if problems:
         raise CheckpointError.listing(f"the weights in {source.folder} do not fit their configuration", problems)
-    return ((weight, _read(weight, files, adapter, NUMPY_DTYPES[dtype])) for weight in table)
 
+    def read(weight: Weight) -> np.ndarray:
+        array = np.empty(weight.model_shape, NUMPY_DTYPES[dtype])
+        for name, place in tensors_of(weight, array):
+            tensor = files.read(name)
+            place[...] = tensor if adapter is None else adapter.merge(name, tensor)
+        return array
 
-def _read(weight: Weight, files: SafetensorsFiles, adapter: LoraAdapter | None, dtype: np.dtype) -> np.ndarray:
-    array = np.empty(weight.model_shape, dtype)
-    for name, place in tensors_of(weight, array):
-        tensor = files.read(name)
-        place[...] = tensor if adapter is None else adapter.merge(name, tensor)
-    return array
+    return read

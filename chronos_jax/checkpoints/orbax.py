@@ -1,6 +1,6 @@
 """Orbax in and out: a folder with `config.json` and, in `params`, an Orbax checkpoint of the model's pure state."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from chronos_jax.checkpoints.destination import PARAMS, destination
 from chronos_jax.checkpoints.errors import CheckpointError
-from chronos_jax.checkpoints.weights import Weight, flatten, shape_mismatches, unflatten
+from chronos_jax.checkpoints.weights import ArrayPath, ReadWeight, Weight, flatten, shape_mismatches, unflatten
 
 if TYPE_CHECKING:  # Orbax takes a second and 180 MB to import, which safetensors need not pay
     from orbax.checkpoint import v1 as ocp
@@ -28,7 +28,7 @@ def save_orbax(
 ) -> None:
     """Writes a checkpoint. To be called by one process, which holds all of every array.
 
-    Arguments:
+    Args:
         folder: Where; appears when it is complete.
         params: The model's pure state: nested dictionaries of arrays.
         config: The published form of the configuration.
@@ -37,28 +37,30 @@ def save_orbax(
     Raises:
         CheckpointError: the destination is taken or cannot be written.
     """
-    write_orbax(folder, flatten(params), config, overwrite)
+    arrays = dict(flatten(params))
+    write_orbax(folder, list(arrays), lambda path: np.asarray(arrays[path]), config, overwrite)
 
 
 def write_orbax(
     folder: Path | str,
-    arrays: Iterable[tuple[tuple[str, ...], Any]],
+    paths: Sequence[ArrayPath],
+    read: Callable[[ArrayPath], np.ndarray],
     config: Mapping[str, Any],
     overwrite: bool = False,
 ) -> None:
-    """As `save_orbax`, for arrays with their paths that come one after the other: only one needs to be in memory."""
+    """As `save_orbax`, for arrays that are read one after the other, so that only one is in memory at a time."""
     from orbax.checkpoint import v1 as ocp
 
     with destination(Path(folder), config, overwrite) as beside, _context():
-        for path, array in arrays:
-            ocp.partial.save(beside / PARAMS, unflatten([(path, np.asarray(array))]))
+        for path in paths:
+            ocp.partial.save(beside / PARAMS, unflatten([(path, read(path))]))
         ocp.partial.finalize(beside / PARAMS)
 
 
 def load_orbax(folder: Path | str, abstract: Mapping[str, Any]) -> dict[str, Any]:
     """Restores a checkpoint to where its arrays are wanted; every process of a pod reads its own shards only.
 
-    Arguments:
+    Args:
         folder: A folder of `save_orbax`.
         abstract: The model's pure state with a `jax.ShapeDtypeStruct` in place of every array, whose sharding says
             where the array goes. The dtype may differ from that on disk.
@@ -80,13 +82,13 @@ def load_orbax(folder: Path | str, abstract: Mapping[str, Any]) -> dict[str, Any
         raise CheckpointError(f"cannot restore {folder}: {error}") from error
 
 
-def iterate(folder: Path, table: Sequence[Weight], dtype: np.dtype) -> Iterator[tuple[Weight, np.ndarray]]:
-    """The arrays of a checkpoint one after the other, as NumPy arrays of this dtype. Raises CheckpointError first."""
+def open_arrays(folder: Path, table: Sequence[Weight], dtype: np.dtype) -> ReadWeight:
+    """A function that reads one array as NumPy array of this dtype. Checks all first, and raises CheckpointError."""
     stored = _check(folder, {weight.path: weight.model_shape for weight in table})
-    return ((weight, _read(folder, weight, stored[weight.path]).astype(dtype, copy=False)) for weight in table)
+    return lambda weight: _read(folder, weight.path, stored[weight.path]).astype(dtype, copy=False)
 
 
-def stored_arrays(folder: Path) -> dict[tuple[str, ...], Any]:
+def stored_arrays(folder: Path) -> dict[ArrayPath, Any]:
     """Path → an object with `shape` and `dtype` for every array of a checkpoint. Raises CheckpointError."""
     from orbax.checkpoint import v1 as ocp
 
@@ -96,19 +98,19 @@ def stored_arrays(folder: Path) -> dict[tuple[str, ...], Any]:
         raise CheckpointError(f"{folder} is damaged or no Orbax checkpoint: {error}") from error
 
 
-def _read(folder: Path, weight: Weight, stored: Any) -> np.ndarray:
+def _read(folder: Path, path: ArrayPath, stored: Any) -> np.ndarray:
     from orbax.checkpoint import v1 as ocp
 
     try:
         with _context():
-            state = ocp.load(_params(folder), unflatten([(weight.path, stored)]))
+            state = ocp.load(_params(folder), unflatten([(path, stored)]))
     except Exception as error:
-        raise CheckpointError(f"cannot read {'.'.join(weight.path)} from {folder}: {error}") from error
+        raise CheckpointError(f"cannot read {'.'.join(path)} from {folder}: {error}") from error
     ((_, array),) = flatten(state)
     return np.asarray(array)
 
 
-def _check(folder: Path, expected: Mapping[tuple[str, ...], tuple[int, ...]]) -> dict[tuple[str, ...], Any]:
+def _check(folder: Path, expected: Mapping[ArrayPath, tuple[int, ...]]) -> dict[ArrayPath, Any]:
     stored = stored_arrays(folder)
     problems = list(
         shape_mismatches(

@@ -3,7 +3,7 @@
 import json
 import math
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from chronos_jax.checkpoints.destination import destination
 from chronos_jax.checkpoints.errors import CheckpointError
 from chronos_jax.checkpoints.safetensors_files import DTYPES, SINGLE
-from chronos_jax.checkpoints.weights import Weight, flatten, published_shapes, shape_mismatches, tensors_of
+from chronos_jax.checkpoints.weights import ReadWeight, Weight, flatten, published_shapes, shape_mismatches, tensors_of
 
 
 def save_safetensors(
@@ -24,7 +24,7 @@ def save_safetensors(
 ) -> None:
     """Writes `config.json` and `model.safetensors` in the published layout, which the reference loads.
 
-    Arguments:
+    Args:
         folder: Where; appears when it is complete.
         params: The model's pure state: nested dictionaries of arrays, all float32 or all bfloat16.
         table: The weight table of the model.
@@ -46,19 +46,19 @@ def save_safetensors(
         problems.append(f"the arrays are of {', '.join(dtypes)}, expected all float32 or all bfloat16")
     if problems:
         raise CheckpointError.listing(f"cannot write {folder}, the parameters are not those of the model", problems)
-    weights = ((weight, np.asarray(arrays[weight.path])) for weight in table)
-    write_safetensors(folder, weights, table, arrays[table[0].path].dtype, config, overwrite)
+    dtype = np.dtype(arrays[table[0].path].dtype)
+    write_safetensors(folder, table, lambda weight: np.asarray(arrays[weight.path]), dtype, config, overwrite)
 
 
 def write_safetensors(
     folder: Path | str,
-    weights: Iterable[tuple[Weight, np.ndarray]],
     table: Sequence[Weight],
+    read: ReadWeight,
     dtype: np.dtype,
     config: Mapping[str, Any],
     overwrite: bool = False,
 ) -> None:
-    """As `save_safetensors`, for arrays of this dtype that come one after the other: only one needs to be in memory.
+    """As `save_safetensors`, for arrays of this dtype that are read one after the other, so one is in memory at a time.
 
     The library's own writer wants all tensors in memory at once; this writes the same bytes
     (https://huggingface.co/docs/safetensors, "Format").
@@ -74,7 +74,8 @@ def write_safetensors(
     encoded += b" " * (-len(encoded) % 8)  # tensors start at a multiple of eight bytes
     with destination(Path(folder), config, overwrite) as beside, (beside / SINGLE).open("wb") as file:
         file.write(struct.pack("<Q", len(encoded)) + encoded)
-        for weight, array in weights:
-            for name, tensor in tensors_of(weight, array):
+        for weight in table:
+            for name, tensor in tensors_of(weight, read(weight)):
                 file.seek(8 + len(encoded) + offsets[name])
                 file.write(tensor.tobytes())
+            del tensor  # a view, which would keep this array in memory while the next is read

@@ -41,7 +41,7 @@ def resolve(
 ) -> Source:
     """Finds a checkpoint: a local folder, or a hub name that is downloaded or taken from the cache.
 
-    Arguments:
+    Args:
         name_or_folder: A folder with safetensors (one file or shards with an index), a peft LoRA adapter or an Orbax
             checkpoint of `save_orbax`; or the name of a hub repository, such as "amazon/chronos-2".
         revision: Branch, tag or commit of the hub repository.

@@ -1,8 +1,13 @@
 """One row of a family's weight table: how a published tensor becomes an array of the Flax model."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
+
+ArrayPath = tuple[str, ...]
+"""Keys from the root of a pure state dictionary to an array."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +24,7 @@ class Weight:
     """
 
     name: str
-    path: tuple[str, ...]
+    path: ArrayPath
     shape: tuple[int, ...]
     axes: tuple[str | None, ...]
     transpose: bool = False
@@ -35,6 +40,10 @@ class Weight:
         """Shape of the array in the model."""
         shape = self.shape[::-1] if self.transpose else self.shape
         return shape if self.layers is None else (self.layers, *shape)
+
+
+ReadWeight = Callable[[Weight], np.ndarray]
+"""Reads the array of one weight: what passes from readers to writers, so that only one array is in memory at a time."""
 
 
 def published_shapes(table: Sequence[Weight]) -> Iterator[tuple[str, tuple[int, ...]]]:
@@ -66,7 +75,7 @@ def nest(arrays: Iterable[tuple[Weight, Any]]) -> dict[str, Any]:
     return unflatten((weight.path, array) for weight, array in arrays)
 
 
-def unflatten(arrays: Iterable[tuple[tuple[str, ...], Any]]) -> dict[str, Any]:
+def unflatten(arrays: Iterable[tuple[ArrayPath, Any]]) -> dict[str, Any]:
     """A pure state dictionary from paths and arrays."""
     state: dict[str, Any] = {}
     for path, array in arrays:
@@ -77,7 +86,7 @@ def unflatten(arrays: Iterable[tuple[tuple[str, ...], Any]]) -> dict[str, Any]:
     return state
 
 
-def flatten(state: Mapping[str, Any], prefix: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+def flatten(state: Mapping[str, Any], prefix: ArrayPath = ()) -> Iterator[tuple[ArrayPath, Any]]:
     """Paths and arrays of a pure state dictionary: the inverse of `unflatten`."""
     for key, value in state.items():
         if isinstance(value, Mapping):
