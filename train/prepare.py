@@ -12,11 +12,11 @@ from typing import Literal, Self
 import numpy as np
 import tyro
 from jaxtyping import Bool, Float32, Int64, Shaped
-from pydantic import ConfigDict, Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, model_validator
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
+from train.console import progress_bar
 from train.smarthome.captions import Scene, captions
 from train.smarthome.dataset import Header, SplitName, Window
 from train.smarthome.events import Events, read_events
@@ -186,27 +186,25 @@ def _windows(
     options: PrepareOptions,
 ) -> Iterator[Window]:
     cuts = list(zip(source.windows.tolist(), source.labels, strict=True))
-    progress = Console(stderr=True)
-    for number, ((start, stop), label) in enumerate(
-        track(cuts, description=f"{name} windows", console=progress, disable=not progress.is_terminal)
-    ):
-        window_id = f"{name}-{number:06d}"
-        scene = Scene(
-            start=_moment(source.events.timestamp[start]),
-            end=_moment(source.events.timestamp[stop - 1]),
-            rooms=rooms[start:stop].tolist(),
-            sensors=source.events.sensor[start:stop].tolist(),
-        )
-        yield Window(
-            window_id=window_id,
-            series=pad_left(variates_VxE[:, start:stop], options.length),
-            captions=captions(window_id, scene, home, options.seed),
-            label=label,
-            start=scene.start.isoformat(),
-            end=scene.end.isoformat(),
-            rooms=sorted(set(scene.rooms)),
-            sensors=sorted(set(scene.sensors)),
-        )
+    with progress_bar() as progress:
+        for number, ((start, stop), label) in enumerate(progress.track(cuts, description=f"{name} windows")):
+            window_id = f"{name}-{number:06d}"
+            scene = Scene(
+                start=_moment(source.events.timestamp[start]),
+                end=_moment(source.events.timestamp[stop - 1]),
+                rooms=rooms[start:stop].tolist(),
+                sensors=source.events.sensor[start:stop].tolist(),
+            )
+            yield Window(
+                window_id=window_id,
+                series=pad_left(variates_VxE[:, start:stop], options.length),
+                captions=captions(window_id, scene, home, options.seed),
+                label=label,
+                start=scene.start.isoformat(),
+                end=scene.end.isoformat(),
+                rooms=sorted(set(scene.rooms)),
+                sensors=sorted(set(scene.sensors)),
+            )
 
 
 def _moment(timestamp: np.int64) -> datetime:
@@ -242,8 +240,6 @@ def main() -> None:
     warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
     try:
         prepare(tyro.cli(PrepareOptions, prog="python -m train.prepare"))
-    except ValidationError as error:
-        sys.exit("error: " + "; ".join(str(fault["msg"]) for fault in error.errors()))
     except (FileExistsError, FileNotFoundError, ValueError) as error:
         sys.exit(f"error: {error}")
 

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from train.smarthome.home import Home, readable
+from train.smarthome.home import Home
+from train.smarthome.names import readable
 
 # No wording names an activity ("getting up", "at dinner time"): the label would leak into the text.
 LONG = (

@@ -6,6 +6,7 @@ import re
 import warnings
 import zlib
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -13,6 +14,8 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import Int64, Shaped
+
+from train.console import progress_bar
 
 Form = Literal["annotated", "labelled"]
 
@@ -88,7 +91,7 @@ def read_events(path: Path, strict: bool = False) -> Events:
     rows: list[tuple[int, int, list[str]]] = []
     malformed: list[MalformedLine] = []
     days: dict[str, int | None] = {}
-    for number, line in enumerate(_text(path).split("\n"), start=1):
+    for number, line in enumerate(_lines(path), start=1):
         match = _TIMED_LINE.fullmatch(line)
         if match is None:
             if line.strip():
@@ -158,7 +161,7 @@ def read_events(path: Path, strict: bool = False) -> Events:
     )
 
 
-def _text(path: Path) -> str:
+def _lines(path: Path) -> Iterator[str]:
     if not path.is_file():
         raise FileNotFoundError(f"There is no event file {path}. Give a raw CASAS file (plain, .gz or .xz).")
     data = path.read_bytes()
@@ -170,7 +173,9 @@ def _text(path: Path) -> str:
     except (EOFError, OSError, zlib.error, lzma.LZMAError) as error:
         raise ValueError(f"{path} cannot be decompressed ({error}): it is damaged or cut short.") from error
     # Published files contain stray bytes; such a line shall be malformed, not the whole file.
-    return data.decode("utf-8", errors="replace")
+    lines = data.decode("utf-8", errors="replace").split("\n")
+    with progress_bar() as progress:
+        yield from progress.track(lines, description=f"reading {path.name}")
 
 
 def _day(text: str) -> int | None:

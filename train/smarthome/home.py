@@ -12,6 +12,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, FiniteFloat, Valida
 
 from train.smarthome.events import Events
 from train.smarthome.files import read_json
+from train.smarthome.labels import describe_label
+from train.smarthome.names import readable
 
 Point = tuple[float, float]
 NO_ROOM = "Home"
@@ -47,7 +49,7 @@ class Home(BaseModel):
     """Kind of each sensor, such as "motion"."""
 
     sensor_details: dict[str, str | None] = {}
-    """Text that describes a sensor."""
+    """Text that describes a sensor, such as "stove"; null where there is none."""
 
     label_to_text: dict[str, Annotated[str, BeforeValidator(_one_text)]] = {}
     """Text that describes an activity: a string, or the metadata's {"short_desc": ..., "long_desc": [...]}."""
@@ -67,9 +69,9 @@ class Home(BaseModel):
         return np.where(described, rooms, events.location)
 
     def sensor_text(self, sensor: str) -> str:
-        """How captions call a sensor: its description, or its name in words, with its kind where that is known."""
-        if details := self.sensor_details.get(sensor):
-            return details
+        """How captions call a sensor: by its description, or its name in words, with its kind where that is known."""
+        if details := (self.sensor_details.get(sensor) or "").strip():
+            return details if "sensor" in details.lower() else f"{details} sensor"
         words = readable(sensor)
         kind = self.sensor_type.get(sensor)
         if kind:
@@ -77,8 +79,8 @@ class Home(BaseModel):
         return f"sensor {words}" if re.search(r"\d", words) else f"{words} sensor"
 
     def label_text(self, label: str) -> str:
-        """How an activity is described: as the home describes it, or its name in words ("Cook_Dinner": cook dinner)."""
-        return self.label_to_text.get(label) or readable(label)
+        """How an activity is described: as the home describes it, or else in general (see `describe_label`)."""
+        return self.label_to_text.get(label) or describe_label(label)
 
 
 def read_home(path: Path, name: str | None = None) -> Home:
@@ -110,12 +112,6 @@ def read_home(path: Path, name: str | None = None) -> Home:
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()[:10])
         raise ValueError(f"The home description {path} is wrong: {faults}.") from error
-
-
-def readable(name: str) -> str:
-    """A name in words: "Cook_Dinner" → "cook dinner", "LivingRoom" → "living room"; codes such as M003 stay."""
-    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|[\s_\-]+", " ", name).strip()
-    return " ".join(word if re.search(r"\d", word) else word.lower() for word in spaced.split())
 
 
 class Layout:

@@ -49,21 +49,21 @@ class _Row(NamedTuple):
 
 
 _SENSORS = (
-    _Sensor("M001", "motion", "Bedroom", 1.0, 1.0, "motion sensor above the bed"),
-    _Sensor("M002", "motion", "Bedroom", 3.2, 2.4, "motion sensor at the wardrobe"),
-    _Sensor("M003", "motion", "Bathroom", 5.0, 1.0, "motion sensor at the washbasin"),
-    _Sensor("M004", "motion", "Bathroom", 5.8, 2.2, "motion sensor by the tub"),
-    _Sensor("M005", "motion", "Hallway", 4.5, 4.0, "motion sensor in the corridor"),
-    _Sensor("M006", "motion", "Kitchen", 8.0, 1.0, "motion sensor above the stove"),
-    _Sensor("M007", "motion", "Kitchen", 9.5, 1.2, "motion sensor at the sink"),
-    _Sensor("D001", "door", "Kitchen", 9.8, 2.5, "refrigerator door contact"),
-    _Sensor("D002", "door", "Kitchen", 7.2, 2.6, "cupboard door contact"),
-    _Sensor("M008", "motion", "DiningRoom", 8.5, 4.5, "motion sensor above the table"),
-    _Sensor("M009", "motion", "LivingRoom", 2.0, 6.5, "motion sensor at the sofa"),
-    _Sensor("M010", "motion", "LivingRoom", 3.5, 7.5, "motion sensor at the bookshelf"),
-    _Sensor("M011", "motion", "Office", 8.5, 7.0, "motion sensor at the desk"),
-    _Sensor("M012", "motion", "Entry", 5.5, 7.8, "motion sensor in the entry"),
-    _Sensor("D003", "door", "Entry", 5.5, 8.0, "front door contact"),
+    _Sensor("M001", "motion", "Bedroom", 1.0, 1.0, "bed"),
+    _Sensor("M002", "motion", "Bedroom", 3.2, 2.4, "wardrobe"),
+    _Sensor("M003", "motion", "Bathroom", 5.0, 1.0, "washbasin"),
+    _Sensor("M004", "motion", "Bathroom", 5.8, 2.2, "tub"),
+    _Sensor("M005", "motion", "Hallway", 4.5, 4.0, "corridor"),
+    _Sensor("M006", "motion", "Kitchen", 8.0, 1.0, "stove"),
+    _Sensor("M007", "motion", "Kitchen", 9.5, 1.2, "sink"),
+    _Sensor("D001", "door", "Kitchen", 9.8, 2.5, "refrigerator door"),
+    _Sensor("D002", "door", "Kitchen", 7.2, 2.6, "cupboard door"),
+    _Sensor("M008", "motion", "DiningRoom", 8.5, 4.5, "table"),
+    _Sensor("M009", "motion", "LivingRoom", 2.0, 6.5, "sofa"),
+    _Sensor("M010", "motion", "LivingRoom", 3.5, 7.5, "bookshelf"),
+    _Sensor("M011", "motion", "Office", 8.5, 7.0, "desk"),
+    _Sensor("M012", "motion", "Entry", 5.5, 7.8, "entry"),
+    _Sensor("D003", "door", "Entry", 5.5, 8.0, "front door"),
 )
 _STOVE = (("M006", 5.0), ("M007", 3.0), ("D001", 1.5), ("D002", 1.0))
 _ACTIVITIES = (

@@ -13,7 +13,7 @@ from jaxtyping import Float
 
 from train.smarthome.dataset import CAPTION_TYPES, Header, SplitHeader, SplitName, Window, WindowSplit
 from train.smarthome.files import read_json, sha256_of
-from train.smarthome.home import readable
+from train.smarthome.labels import describe_label
 from train.smarthome.series import VARIATES, pad_left
 from train.smarthome.vocabulary import UNKNOWN, Vocabulary
 
@@ -78,7 +78,7 @@ def read_windowed_json(
         sequence_length=sequence_length,
         splits={split: SplitHeader(count=len(windows), files=[path.name], sha256=fingerprint)},
         labels=labels,
-        label_to_text={label: readable(label) for label in labels},
+        label_to_text={label: describe_label(label) for label in labels},
         vocabulary={field: dict(ids) for field, ids in vocabulary.ids.items()},
         coordinate_bounds=bounds,
         source={path.name: sha256_of(path)},
@@ -180,6 +180,8 @@ class _Sample:
             return 0.0
         now, before = self._times[index], self._times[index - 1]
         if isinstance(now, datetime) and isinstance(before, datetime):
+            if (now.tzinfo is None) != (before.tzinfo is None):
+                raise ValueError(f"{self._place}, event {index}: only some 'timestamp' have a time zone.")
             return max(0.0, (now - before).total_seconds())
         if isinstance(now, float) and isinstance(before, float):
             return max(0.0, now - before)
