@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal
 
 import numpy as np
 import tyro
@@ -62,7 +62,7 @@ class PrepareOptions(WindowOptions, SplitOptions):
     """Replace the output if it is a prepared folder."""
 
     @model_validator(mode="after")
-    def _one_source(self) -> Self:
+    def _one_source(self) -> "PrepareOptions":
         if (self.input is None) == (self.simulate is None):
             raise ValueError("give either --input FILE or --simulate DAYS, not both and not neither")
         if self.validation_input is not None and (self.split != "given" or self.given_train or self.given_validation):

@@ -33,10 +33,10 @@ class _Sensor:
 class _Activity:
     label: str
     hour: float  # when it usually begins, in hours since midnight
-    spread: float  # standard deviation of that, in minutes
-    minutes: float  # how long it usually lasts
+    spread: int  # standard deviation of that, in minutes
+    minutes: int  # how long it usually lasts
     chance: float  # part of the days that have it
-    gap: float  # mean seconds between movements
+    gap: int  # mean seconds between movements
     sensors: tuple[tuple[str, float], ...]  # and how often each is the one that notices
     interrupts: bool = False  # takes place within another activity
 
@@ -138,7 +138,7 @@ def simulate(path: Path, days: int, seed: int = 0) -> None:
 
 
 def _performed(
-    generator: np.random.Generator, activity: _Activity, begin: float, end: float, last_second: float
+    generator: np.random.Generator, activity: _Activity, begin: float, end: float, last_second: int
 ) -> list[_Row]:
     by_name = {sensor.name: sensor for sensor in _SENSORS}
     names = [name for name, _ in activity.sensors]

@@ -1,7 +1,7 @@
 """Which events form a window, and which windows train."""
 
 from itertools import pairwise
-from typing import Literal, Self
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Int64, Shaped
@@ -58,7 +58,7 @@ class SplitOptions(BaseModel):
     """With split given: the days (YYYY-MM-DD) that validate."""
 
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
+    def _consistent(self) -> "SplitOptions":
         if self.split != "given" and (self.given_train or self.given_validation):
             raise ValueError(f"given_train and given_validation need split 'given', not {self.split!r}")
         if self.split == "given" and (self.train_days or self.validation_days):
