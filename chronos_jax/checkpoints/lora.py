@@ -2,14 +2,17 @@
 
 import math
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+from pydantic import BaseModel, PositiveInt, ValidationError
 
 from chronos_jax.checkpoints.errors import CheckpointError
 from chronos_jax.checkpoints.safetensors_files import SafetensorsFiles
+
+Value = TypeVar("Value", int, float)
 
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
@@ -37,6 +40,17 @@ _SUPPORTED: Mapping[str, tuple[Any, ...]] = {
 }
 
 
+class _Settings(BaseModel):
+    """What scales the change of a module, and which modules there are."""
+
+    r: PositiveInt
+    lora_alpha: float
+    use_rslora: bool = False
+    rank_pattern: dict[str, PositiveInt] | None = None
+    alpha_pattern: dict[str, float] | None = None
+    target_modules: list[str] | str | None = None
+
+
 class LoraAdapter:
     """An adapter folder: W + (alpha / r) · B · A for every adapted linear layer (Hu et al. 2021, section 4.1)."""
 
@@ -54,10 +68,12 @@ class LoraAdapter:
             for key, values in _SUPPORTED.items()
             if key in config and config[key] not in values
         ]
-        unsupported += [f"{key} is missing" for key in ("r", "lora_alpha") if key not in config]
+        try:
+            self._settings = _Settings.model_validate(config)
+        except ValidationError as error:
+            unsupported += [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
         if unsupported:
             raise CheckpointError.listing(f"cannot merge the adapter in {folder}, of its {ADAPTER_CONFIG}", unsupported)
-        self._config = config
         self._files = SafetensorsFiles([weights])
         self._pairs: dict[str, dict[str, str]] = {}
         self._unknown = []
@@ -102,7 +118,7 @@ class LoraAdapter:
 
     def _untouched(self) -> Iterator[str]:
         """Modules that the configuration says are adapted, and for which the file holds nothing."""
-        targets = self._config.get("target_modules")
+        targets = self._settings.target_modules
         if isinstance(targets, list):  # a string is a regular expression over modules that need not exist
             modules = [name.removesuffix(".weight") for name in self._pairs]
             for target in targets:
@@ -110,15 +126,14 @@ class LoraAdapter:
                     yield f"{ADAPTER_CONFIG} names the target module {target}, but the adapter has no tensors for it"
 
     def _rank(self, name: str) -> int:
-        return int(self._setting("rank_pattern", name, self._config["r"]))
+        return _of_module(name, self._settings.rank_pattern, self._settings.r)
 
     def _scaling(self, name: str) -> float:
-        rank, alpha = self._rank(name), float(self._setting("alpha_pattern", name, self._config["lora_alpha"]))
-        return alpha / math.sqrt(rank) if self._config.get("use_rslora") else alpha / rank
+        rank, alpha = self._rank(name), _of_module(name, self._settings.alpha_pattern, self._settings.lora_alpha)
+        return alpha / math.sqrt(rank) if self._settings.use_rslora else alpha / rank
 
-    def _setting(self, patterns: str, name: str, default: float) -> float:
-        """The value for a module: that of the first pattern that matches the end of its name, as peft has it."""
-        values: Mapping[str, float] = self._config.get(patterns) or {}
-        module = name.removesuffix(".weight")
-        keys: Collection[str] = values.keys()
-        return next((values[key] for key in keys if re.match(rf"(.*\.)?({key})$", module)), default)
+
+def _of_module(name: str, patterns: Mapping[str, Value] | None, default: Value) -> Value:
+    """The value for a module: that of the first pattern that matches the end of its name, as peft has it."""
+    module = name.removesuffix(".weight")
+    return next((value for key, value in (patterns or {}).items() if re.match(rf"(.*\.)?({key})$", module)), default)

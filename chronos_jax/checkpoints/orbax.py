@@ -78,8 +78,8 @@ def load_orbax(folder: Path | str, abstract: Mapping[str, Any]) -> dict[str, Any
     try:
         with _context():
             return ocp.load(_params(folder), dict(abstract))
-    except (ValueError, OSError, KeyError) as error:
-        raise CheckpointError(f"cannot restore {folder}: {error}") from error
+    except Exception as error:
+        raise _damaged(folder, error) from error
 
 
 def open_arrays(folder: Path, table: Sequence[Weight], dtype: np.dtype) -> ReadWeight:
@@ -93,9 +93,17 @@ def stored_arrays(folder: Path) -> dict[ArrayPath, Any]:
     from orbax.checkpoint import v1 as ocp
 
     try:
-        return dict(flatten(ocp.metadata(_params(folder)).metadata))
-    except Exception as error:  # Orbax and TensorStore raise what they come across, also for damaged files
-        raise CheckpointError(f"{folder} is damaged or no Orbax checkpoint: {error}") from error
+        metadata = ocp.metadata(_params(folder)).metadata
+    except Exception as error:  # Orbax and TensorStore raise what they come across
+        raise _damaged(folder, error) from error
+    if metadata is None:  # Orbax logged why
+        raise CheckpointError(f"{folder} is damaged or no Orbax checkpoint: its arrays cannot be listed")
+    return dict(flatten(metadata))
+
+
+def _damaged(folder: Path | str, error: Exception) -> CheckpointError:
+    what, _, _ = str(error).partition(" [tensorstore_spec=")
+    return CheckpointError(f"{folder} is damaged or no Orbax checkpoint: {what}")
 
 
 def _read(folder: Path, path: ArrayPath, stored: Any) -> np.ndarray:
@@ -105,7 +113,7 @@ def _read(folder: Path, path: ArrayPath, stored: Any) -> np.ndarray:
         with _context():
             state = ocp.load(_params(folder), unflatten([(path, stored)]))
     except Exception as error:
-        raise CheckpointError(f"cannot read {'.'.join(path)} from {folder}: {error}") from error
+        raise _damaged(folder, error) from error
     ((_, array),) = flatten(state)
     return np.asarray(array)
 

@@ -37,13 +37,12 @@ def find(folder: Path) -> tuple[tuple[Path, ...], Path | None]:
     if index.is_file():
         return tuple(folder / shard for shard in sorted(set(_weight_map(index).values()))), index
     message = f"{folder} holds neither {SINGLE} nor {INDEX}"
-    others = sorted(path.name for path in folder.iterdir())
-    if pickles := [name for name in others if Path(name).suffix in PICKLES]:
-        message += (
-            f"; its pickle files ({', '.join(pickles)}) are never read, for they can run code: ask for safetensors"
-        )
-    elif safetensors := [name for name in others if name.endswith(".safetensors")]:
-        message += f", only {', '.join(safetensors)}"
+    names = sorted(path.name for path in folder.iterdir())
+    if others := [name for name in names if name.endswith(".safetensors")]:
+        message += f", only {', '.join(others)}"
+    if pickles := [name for name in names if Path(name).suffix in PICKLES]:
+        message += f"; of its pickle files ({', '.join(pickles)}) none is read"
+    message += ". Pickle files can run code and are never downloaded or read: ask for the weights as safetensors"
     raise CheckpointError(message)
 
 
@@ -120,12 +119,15 @@ def _weight_map(index: Path) -> dict[str, str]:
     """Tensor name → file name, as an index says."""
     try:
         weight_map = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
-        shards = sorted(set(weight_map.values()))
+        if not all(isinstance(shard, str) for shard in weight_map.values()):
+            raise TypeError("the names of files must be strings")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(
-            f"{index} is not an index of safetensors shards (no 'weight_map' in JSON): {error}"
+            f"{index} is not an index of safetensors shards, a 'weight_map' of tensors to file names in JSON: {error}"
         ) from error
-    if outside := [s for s in shards if s != Path(s).name or "\\" in s or not s.endswith(".safetensors")]:
+    if outside := [
+        s for s in sorted(set(weight_map.values())) if s != Path(s).name or "\\" in s or not s.endswith(".safetensors")
+    ]:
         raise CheckpointError(
             f"{index} names {', '.join(map(repr, outside))}, expected names of safetensors files that lie beside it"
         )

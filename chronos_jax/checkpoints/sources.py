@@ -1,6 +1,7 @@
 """From a hub name or a folder to the files of a checkpoint, and its configuration."""
 
 import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -112,7 +113,13 @@ def _download(name: str, revision: str | None, cache_dir: str | Path | None, loc
     """The hub's snapshot of a repository, downloaded where it is not in the cache."""
     import huggingface_hub  # here, for local folders need neither it nor the time it takes
     from huggingface_hub import errors
-    from huggingface_hub.utils import validate_repo_id
+    from huggingface_hub.utils import tqdm, validate_repo_id
+
+    class Bar(tqdm):
+        """The hub's progress bar, silent where nobody looks at it."""
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **{**kwargs, "disable": not sys.stderr.isatty()})
 
     what = f"{name!r}" if revision is None else f"{name!r} at revision {revision!r}"
     try:
@@ -124,6 +131,7 @@ def _download(name: str, revision: str | None, cache_dir: str | Path | None, loc
                 cache_dir=cache_dir,
                 local_files_only=local_files_only,
                 allow_patterns=HUB_PATTERNS,
+                tqdm_class=Bar,
             )
         )
     except errors.HFValidationError:
