@@ -237,11 +237,13 @@ def _report(folder: Path, header: Header, read: dict[Path, Events]) -> None:
 
 def main() -> None:
     """Run the command; what is wrong with the input is said in one line, with exit code 1."""
-    warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
-    try:
-        prepare(tyro.cli(PrepareOptions, prog="python -m train.prepare"))
-    except (FileExistsError, FileNotFoundError, ValueError) as error:
-        sys.exit(f"error: {error}")
+    options = tyro.cli(PrepareOptions, prog="python -m train.prepare")
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
+        try:
+            prepare(options)
+        except (OSError, ValueError) as error:
+            sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Literal, SupportsIndex, TypeVar
 
 import numpy as np
+from grain.sources import RandomAccessDataSource
 from jaxtyping import Float32
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -79,7 +80,11 @@ class WindowSplit(Generic[Stored]):
     """
 
     def __init__(
-        self, header: Header, fingerprint: str, records: Sequence[Stored], decode: Callable[[Stored], Window]
+        self,
+        header: Header,
+        fingerprint: str,
+        records: RandomAccessDataSource[Stored],
+        decode: Callable[[Stored], Window],
     ) -> None:
         """Decode `records` on access; both have to be picklable, for Grain's worker processes."""
         self.header = header

@@ -67,7 +67,8 @@ def read_windowed_json(
     windows = []
     for sample in parsed:
         for field, values in (("sensor", sample.sensors), ("room", sample.rooms)):
-            unknown[field] += sum(value not in vocabulary.ids[field] for value in values)
+            known = vocabulary.ids[field].keys() - {UNKNOWN}
+            unknown[field] += sum(value not in known for value in values)
         windows.append(sample.window(vocabulary, bounds, sequence_length))
 
     labels = sorted({window.label for window in windows} - {""})
