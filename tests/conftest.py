@@ -1,8 +1,10 @@
 """What every test relies on: eight CPU devices, strict rank promotion, exact matrix products, shared data."""
 
+from collections import defaultdict
 from pathlib import Path
 
 import jax
+import parity_readme
 import pytest
 
 jax.config.update("jax_platforms", "cpu")
@@ -37,3 +39,21 @@ def reference_checkpoint() -> Path:
 def reference_lora() -> Path:
     """A peft adapter folder for `reference_checkpoint`."""
     return shared_file("reference/dummy-chronos2-lora")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--write-parity", action="store_true", help="write the README's parity table from this run")
+
+
+PARITY: defaultdict[str, dict[str, float]] = defaultdict(dict)
+
+
+@pytest.fixture(scope="session")
+def parity_table() -> defaultdict[str, dict[str, float]]:
+    """Case → size → largest relative error, filled by the parity tests."""
+    return PARITY
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if session.config.getoption("--write-parity"):
+        parity_readme.write(Path(session.config.rootpath) / "README.md", PARITY)

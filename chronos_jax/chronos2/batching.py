@@ -30,7 +30,7 @@ class Batch(NamedTuple):
     variate_mask_GxV: Bool[np.ndarray, "g v"]
 
 
-def as_series(inputs: Any) -> list[Float[np.ndarray, "v t"]]:
+def as_series(inputs: Any) -> list[Float[np.ndarray, "_ _"]]:
     """Every accepted form of input as a list of float32 arrays (variates, time).
 
     Args:
@@ -86,7 +86,7 @@ def _variates_by_time(x: Any, index: int) -> Float[np.ndarray, "v t"]:
     return array[None, :] if array.ndim == 1 else array
 
 
-def warn_if_all_missing(series: list[Float[np.ndarray, "v t"]]) -> None:
+def warn_if_all_missing(series: list[Float[np.ndarray, "_ _"]]) -> None:
     """Warns of inputs in which nothing is observed: what the model says of them means nothing."""
     empty = [i for i, x in enumerate(series) if np.isnan(x).all()]
     if empty:
@@ -106,7 +106,7 @@ def variate_bucket(n: int) -> int:
 
 
 def batches(
-    series: list[Float[np.ndarray, "v t"]],
+    series: list[Float[np.ndarray, "_ _"]],
     patch_size: int,
     batch_size: int,
     tokens_per_batch: int | None = None,

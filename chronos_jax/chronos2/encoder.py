@@ -1,6 +1,7 @@
 """The Chronos-2 encoder: blocks of time attention, group attention and feed-forward, stacked and scanned."""
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, DTypeLike, Float
 
@@ -11,7 +12,10 @@ from chronos_jax.layers.rotary import Rotary, rotary_angles
 
 
 class EncoderBlock(nnx.Module):
-    """One pre-norm block (reference: chronos.chronos2.model.Chronos2EncoderBlock)."""
+    """One pre-norm block (reference: chronos.chronos2.model.Chronos2EncoderBlock).
+
+    The stream from block to block is float32, also where the products are bfloat16; see CONTRIBUTING.md.
+    """
 
     def __init__(self, config: Chronos2Config, *, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
         def attention() -> MultiHeadAttention:
@@ -81,11 +85,12 @@ def blocks_until(layer: int, num_layers: int) -> int:
 
 
 def _norm(config: Chronos2Config, *, dtype: DTypeLike, rngs: nnx.Rngs) -> nnx.RMSNorm:
+    """A norm in float32, as the stream that it reads; what follows rounds to its own type."""
     return nnx.RMSNorm(
         config.d_model,
         epsilon=config.layer_norm_epsilon,
-        dtype=dtype,
+        dtype=jnp.float32,
         param_dtype=dtype,
-        rngs=rngs,
         use_fast_variance=False,
+        rngs=rngs,
     )

@@ -1,9 +1,8 @@
 """The Chronos-2 model on dense groups: normalise, patch, embed, encode, read the forecast."""
 
-import dataclasses
 import math
+from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, DTypeLike, Float, Int
@@ -17,9 +16,7 @@ from chronos_jax.layers.patching import patch_from_left, patch_from_right
 REG_TOKEN = 1
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class Encoded:
+class Encoded(NamedTuple):
     """What the encoder makes of a batch of groups.
 
     Attributes:
@@ -47,7 +44,6 @@ class Chronos2Model(nnx.Module):
         """Random parameters of the given type; see `chronos_jax.chronos2.pipeline` for pretrained ones."""
         patch, d_model = config.patch_size, config.d_model
         self.config = config
-        self.dtype = dtype
         self.shared = nnx.Embed(config.vocab_size, d_model, dtype=dtype, param_dtype=dtype, rngs=rngs)
         self.input_patch_embedding = ResidualBlock(3 * patch, config.d_ff, d_model, dtype=dtype, rngs=rngs)
         self.encoder = Encoder(config, dtype=dtype, rngs=rngs)
@@ -127,13 +123,13 @@ class Chronos2Model(nnx.Module):
 
         past_GxVxNxP, seen_GxVxN = self._context_patches(context_GxVxT, observed_GxVxT, loc_GxVx1, scale_GxVx1)
         future_GxVxNxP = self._future_patches(future_GxVxH, loc_GxVx1, scale_GxVx1, num_output_patches)
-        parts = [self.input_patch_embedding(past_GxVxNxP).astype(self.dtype)]
+        parts = [self.input_patch_embedding(past_GxVxNxP)]
         masks = [seen_GxVxN]
         if self.config.use_reg_token:
-            reg_D = self.shared.embedding[REG_TOKEN]
-            parts.append(jnp.broadcast_to(reg_D, (groups, variates, 1, self.config.d_model)).astype(self.dtype))
+            reg_D = self.shared.embedding[REG_TOKEN].astype(jnp.float32)
+            parts.append(jnp.broadcast_to(reg_D, (groups, variates, 1, self.config.d_model)))
             masks.append(real_GxV[..., None])
-        parts.append(self.input_patch_embedding(future_GxVxNxP).astype(self.dtype))
+        parts.append(self.input_patch_embedding(future_GxVxNxP))
         asked_N = jnp.arange(num_output_patches) < (
             num_output_patches if valid_output_patches is None else valid_output_patches
         )

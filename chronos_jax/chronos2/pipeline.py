@@ -254,7 +254,6 @@ def _encode(
     model = nnx.merge(graphdef, state)
     encoded = model.encode(context_GxVxT, variate_mask_GxV=variate_mask_GxV, layer=layer)
     if pooling is None:
-        hidden = encoded.hidden_GxVxSxD.astype(jnp.float32)
-        return Encoded(hidden, encoded.mask_GxVxS, encoded.loc_GxVx1, encoded.scale_GxVx1)
+        return encoded
     patches = context_GxVxT.shape[-1] // model.config.patch_size
     return pool(encoded.hidden_GxVxSxD, encoded.mask_GxVxS, patches, pooling, pool_variates)

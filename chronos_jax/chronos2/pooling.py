@@ -23,16 +23,15 @@ def pool(
     pooling: Pooling,
     pool_variates: bool,
 ) -> Float[Array, "g *v d"]:
-    """Pools positions, then, with `pool_variates`, variates, in float32; padding is never pooled.
+    """Pools positions, then, with `pool_variates`, variates; padding is never pooled.
 
     Over positions: "mean" and "max" take the context patches in which something is observed, "last" the last of them,
     "reg" the REG token. Over variates: the maximum for "max", else the mean, of variates with anything observed, so
     that every variate weighs the same. A variate, or an input, with nothing observed is zero.
     """
-    hidden = hidden_GxVxSxD.astype(jnp.float32)
     seen_GxVxN = mask_GxVxS[..., :num_context_patches]
     seen_GxV = jnp.any(seen_GxVxN, axis=-1)
-    context = hidden[:, :, :num_context_patches]
+    context = hidden_GxVxSxD[:, :, :num_context_patches]
     if pooling == "mean":
         pooled = _mean(context, seen_GxVxN)
     elif pooling == "max":
@@ -41,7 +40,7 @@ def pool(
         last_GxV = num_context_patches - 1 - jnp.argmax(seen_GxVxN[..., ::-1], axis=-1)
         pooled = jnp.take_along_axis(context, last_GxV[..., None, None], axis=2)[:, :, 0]
     else:
-        pooled = hidden[:, :, num_context_patches]
+        pooled = hidden_GxVxSxD[:, :, num_context_patches]
     if not pool_variates:
         return jnp.where(seen_GxV[..., None], pooled, 0.0)
     return _max(pooled, seen_GxV) if pooling == "max" else _mean(pooled, seen_GxV)

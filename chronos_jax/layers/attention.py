@@ -8,7 +8,9 @@ from jaxtyping import Array, Bool, DTypeLike, Float
 from chronos_jax.layers.rotary import Rotary, rotate
 
 
-def masked_softmax(logits: Float[Array, "*batch q k"], keys: Bool[Array, "*batch 1 k"]) -> Float[Array, "*batch q k"]:
+def masked_softmax(
+    logits: Float[Array, "*batch h q k"], keys: Bool[Array, "*batch 1 1 k"]
+) -> Float[Array, "*batch h q k"]:
     """Softmax in float32 over the keys that count; a row in which none counts is zero."""
     logits = logits.astype(jnp.float32)
     weights = jax.nn.softmax(jnp.where(keys, logits, jnp.finfo(jnp.float32).min), axis=-1)
@@ -16,7 +18,10 @@ def masked_softmax(logits: Float[Array, "*batch q k"], keys: Bool[Array, "*batch
 
 
 class MultiHeadAttention(nnx.Module):
-    """Self-attention over the second-to-last axis (reference: chronos.chronos2.layers.MHA)."""
+    """Self-attention over the second-to-last axis (reference: chronos.chronos2.layers.MHA).
+
+    The products run in `dtype`; the result is float32.
+    """
 
     def __init__(self, d_model: int, num_heads: int, d_head: int, *, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
         inner = num_heads * d_head
@@ -24,7 +29,15 @@ class MultiHeadAttention(nnx.Module):
         self.q, self.k, self.v = (
             nnx.Linear(d_model, inner, use_bias=False, dtype=dtype, param_dtype=dtype, rngs=rngs) for _ in range(3)
         )
-        self.o = nnx.Linear(inner, d_model, use_bias=False, dtype=dtype, param_dtype=dtype, rngs=rngs)
+        self.o = nnx.Linear(
+            inner,
+            d_model,
+            use_bias=False,
+            dtype=dtype,
+            param_dtype=dtype,
+            preferred_element_type=jnp.float32,  # it adds to a float32 stream
+            rngs=rngs,
+        )
 
     def __call__(
         self, x: Float[Array, "*batch s d"], keys: Bool[Array, "*batch s"], rotary: Rotary | None = None

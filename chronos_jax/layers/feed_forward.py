@@ -7,11 +7,22 @@ from jaxtyping import Array, DTypeLike, Float
 
 
 class FeedForward(nnx.Module):
-    """`wo(relu(wi(x)))` without biases (reference: chronos.chronos2.layers.MLP)."""
+    """`wo(relu(wi(x)))` without biases (reference: chronos.chronos2.layers.MLP).
+
+    The products run in `dtype`; the result is float32.
+    """
 
     def __init__(self, d_model: int, d_ff: int, *, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
         self.wi = nnx.Linear(d_model, d_ff, use_bias=False, dtype=dtype, param_dtype=dtype, rngs=rngs)
-        self.wo = nnx.Linear(d_ff, d_model, use_bias=False, dtype=dtype, param_dtype=dtype, rngs=rngs)
+        self.wo = nnx.Linear(
+            d_ff,
+            d_model,
+            use_bias=False,
+            dtype=dtype,
+            param_dtype=dtype,
+            preferred_element_type=jnp.float32,  # it adds to a float32 stream
+            rngs=rngs,
+        )
 
     def __call__(self, x: Float[Array, "*batch d"]) -> Float[Array, "*batch d"]:
         return self.wo(jax.nn.relu(self.wi(x)))
@@ -25,11 +36,12 @@ class ResidualBlock(nnx.Module):
     """
 
     def __init__(self, d_in: int, d_hidden: int, d_out: int, *, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
-        # Linear layers promote to float32 here; only the hidden activations come down to dtype.
         self.hidden_layer = nnx.Linear(d_in, d_hidden, dtype=jnp.float32, param_dtype=dtype, rngs=rngs)
-        self.output_layer = nnx.Linear(d_hidden, d_out, dtype=dtype, param_dtype=dtype, rngs=rngs)
+        self.output_layer = nnx.Linear(
+            d_hidden, d_out, dtype=dtype, param_dtype=dtype, preferred_element_type=jnp.float32, rngs=rngs
+        )
         self.residual_layer = nnx.Linear(d_in, d_out, dtype=jnp.float32, param_dtype=dtype, rngs=rngs)
 
     def __call__(self, x: Float[Array, "*batch d_in"]) -> Float[Array, "*batch d_out"]:
         hidden = jax.nn.relu(self.hidden_layer(x))
-        return self.output_layer(hidden).astype(jnp.float32) + self.residual_layer(x)
+        return self.output_layer(hidden) + self.residual_layer(x)

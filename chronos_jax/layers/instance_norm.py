@@ -28,24 +28,24 @@ def location_and_scale(
 
 
 def normalize(
-    x: Float[Array, "*series t"],
-    loc: Float[Array, "*series 1"],
-    scale: Float[Array, "*series 1"],
+    x: Float[Array, "*#series t"],
+    loc: Float[Array, "*#series 1"],
+    scale: Float[Array, "*#series 1"],
     *,
     use_arcsinh: bool,
-) -> Float[Array, "*series t"]:
+) -> Float[Array, "*#series t"]:
     """`(x - loc) / scale`, then arcsinh where the model uses it, in float32."""
     scaled = (x.astype(jnp.float32) - loc) / scale
     return jnp.arcsinh(scaled) if use_arcsinh else scaled
 
 
 def denormalize(
-    x: Float[Array, "*series t"],
-    loc: Float[Array, "*series 1"],
-    scale: Float[Array, "*series 1"],
+    x: Float[Array, "*#series t"],
+    loc: Float[Array, "*#series 1"],
+    scale: Float[Array, "*#series 1"],
     *,
     use_arcsinh: bool,
-) -> Float[Array, "*series t"]:
+) -> Float[Array, "*#series t"]:
     """The inverse of `normalize`, in float32."""
     x = x.astype(jnp.float32)
     return (jnp.sinh(x) if use_arcsinh else x) * scale + loc
