@@ -89,7 +89,7 @@ def load_model(run_dir: Path, step: Step = "best") -> tuple[int, Any, Standardis
         if step == "best":
             measured = [one for one in checkpointer.checkpoints if one.metrics]
             number = min(measured, key=lambda one: _val_loss(one.metrics)).step if measured else number
-        stored = checkpointer.checkpointables_metadata(number).metadata["model"]
+        stored = ocp.metadata(folder / str(number), "model").metadata
         device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
         target = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device), stored)
         model = checkpointer.load_checkpointables(number, {"model": target})["model"]

@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from chronos_jax import Chronos2Pipeline
 from train.config import TrainConfig
+from train.smarthome.statistics import statistics_features
 
 # Raised when the numbers change that a given encoder makes of a given window, so that stored features are not mistaken.
 FEATURES_VERSION = 1
@@ -46,8 +47,6 @@ def load_encoder(config: TrainConfig, mesh: Mesh | None = None) -> FrozenEncoder
         FileNotFoundError, ValueError: As `Chronos2Pipeline.from_pretrained` does.
     """
     if config.encoder == "statistics":
-        from train.smarthome.statistics import statistics_features
-
         identity = {"encoder": "statistics", "version": FEATURES_VERSION}
         return FrozenEncoder(identity, statistics_features, config.encoder_batch_size)
     dtype: Literal["float32", "bfloat16"] = "bfloat16" if config.use_amp else "float32"

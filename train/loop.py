@@ -88,7 +88,7 @@ def train(config: TrainConfig) -> Outcome:
     )
     model = make_model(config, train_features.array_NxF.shape[1], text_inputs)
     state = init_state(model, Standardisation.of(train_features.array_NxF), optimizer, config, mesh)
-    train_step = make_train_step(model, optimizer, schedule, config)
+    train_step = make_train_step(model, optimizer, schedule, config, state)
     validation_step = make_validation_step(model, config)
     batches = training_batches(examples, batch_size=config.batch_size, seed=config.seed, workers=config.num_workers)
     val_batches = [

@@ -95,13 +95,20 @@ def init_state(
         jnp.zeros((), jnp.int32), params, standardisation, opt_state, memory, jax.random.key(config.seed)
     )
     layout: TrainState = jax.tree.map(lambda _: everywhere, state)._replace(params=shardings, opt_state=opt_shardings)
-    return jax.device_put(state, layout)
+    # A copy: the first step gives its buffers away, and the model given here keeps its own.
+    return jax.device_put(state, layout, may_alias=False)
 
 
 def make_train_step(
-    model: AlignmentModel, optimizer: optax.GradientTransformation, schedule: optax.Schedule, config: TrainConfig
+    model: AlignmentModel,
+    optimizer: optax.GradientTransformation,
+    schedule: optax.Schedule,
+    config: TrainConfig,
+    state: TrainState,
 ) -> TrainStep:
     """One jitted function (state, batch) → (state, metrics, where values were finite); the state given is used up.
+
+    The next state lies on the devices as `state` does.
 
     Metrics: loss; accuracy from window to text and back within the batch; temperature and bias; learning rate; global
     norms of gradients (before clipping), of the update and of the parameters.
@@ -160,7 +167,8 @@ def make_train_step(
         state = TrainState(state.step + 1, params, state.standardisation, opt_state, memory, state.key)
         return state, metrics, finite
 
-    return jax.jit(train_step, donate_argnums=0)
+    layout = jax.tree.map(lambda leaf: leaf.sharding, state)
+    return jax.jit(train_step, donate_argnums=0, out_shardings=(layout, None, None))
 
 
 def make_validation_step(model: AlignmentModel, config: TrainConfig) -> ValidationStep:

@@ -67,7 +67,7 @@ class AlignmentModel(nnx.Module):
     ) -> None:
         self.sensor = sensor
         self.text = text
-        self.log_scale = nnx.Param(-jnp.log(jnp.asarray(temperature)))
+        self.log_scale = nnx.Param(-jnp.log(jnp.asarray(temperature, jnp.float32)))
         self.bias = nnx.Param(jnp.asarray(bias, jnp.float32))
 
     def embed_sensor(
