@@ -7,25 +7,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import tyro
-from jaxtyping import Bool, Float32, Int64, Shaped
+from jaxtyping import Bool, Int64, Shaped
 from pydantic import ConfigDict, Field, model_validator
 from rich.console import Console
 from rich.table import Table
 
 from train.console import progress_bar
 from train.smarthome.captions import Scene, captions
-from train.smarthome.dataset import Header, SplitName, Window
+from train.smarthome.dataset import Header, Source, SplitName, Window
 from train.smarthome.events import Events, read_events
 from train.smarthome.files import sha256_of
-from train.smarthome.home import Home, layout, read_home
-from train.smarthome.records import check_destination, write_prepared
+from train.smarthome.home import Home, Layout, layout, read_home
+from train.smarthome.records import check_destination, read_header, write_prepared
 from train.smarthome.series import VARIATES, event_variates, pad_left
 from train.smarthome.simulator import simulate, simulated_home
-from train.smarthome.vocabulary import UNKNOWN, Vocabulary
+from train.smarthome.vocabulary import Vocabulary
 from train.smarthome.windows import SplitOptions, WindowOptions, cut_windows, majority_label, split_days
 
 
@@ -71,10 +70,11 @@ class PrepareOptions(WindowOptions, SplitOptions):
 
 
 @dataclass(frozen=True)
-class _Source:
-    """The events that a split may use, and its windows among them."""
+class _Part:
+    """A split: all events of its file, which of them it may use, and its windows among those."""
 
     events: Events
+    rooms: Shaped[np.ndarray, " e"]
     chosen: Bool[np.ndarray, " e"]
     windows: Int64[np.ndarray, "w 2"]
     labels: list[str]
@@ -89,33 +89,30 @@ def prepare(options: PrepareOptions) -> Path:
         ValueError: the input, the home or the options do not allow it; the message says what does.
     """
     check_destination(options.output, options.overwrite)
-    if options.simulate is not None:
-        home = simulated_home() if options.home is None else read_home(options.home, options.home_name)
-        with tempfile.TemporaryDirectory() as folder:
+    if options.home is not None:
+        home = read_home(options.home, options.home_name)
+    else:
+        home = simulated_home() if options.simulate is not None else Home()
+    with tempfile.TemporaryDirectory() as folder:
+        if options.simulate is not None:
             raw = Path(folder) / "simulated.txt"
             simulate(raw, options.simulate, options.seed)
-            return _prepare(options, raw, home)
-    home = Home() if options.home is None else read_home(options.home, options.home_name)
-    assert options.input is not None, "validated: input or simulate"
-    return _prepare(options, options.input, home)
+        else:
+            assert options.input is not None, "validated: input or simulate"
+            raw = options.input
+        files = [raw] if options.validation_input is None else [raw, options.validation_input]
+        read = [read_events(path, options.strict) for path in files]
+        sources = [
+            Source(name=path.name, sha256=sha256_of(path), malformed_lines=[line.number for line in events.malformed])
+            for path, events in zip(files, read, strict=True)
+        ]
+    parts = _parts(options, read, home)
 
-
-def _prepare(options: PrepareOptions, raw: Path, home: Home) -> Path:
-    files = [raw] if options.validation_input is None else [raw, options.validation_input]
-    read = {path: read_events(path, options.strict) for path in files}
-    sources = _sources(options, list(read.values()))
-
-    train = sources["train"]
-    train_rooms = home.rooms(train.events)
-    train_pairs = {
-        (str(sensor), str(room))
-        for sensor, room in zip(train.events.sensor[train.chosen], train_rooms[train.chosen], strict=True)
-    }
-    vocabulary = Vocabulary.of((sensor for sensor, _ in train_pairs), (room for _, room in train_pairs))
-    places = layout(home, train_pairs)
-
-    labels = sorted({label for source in sources.values() for label in source.labels} - {""})
-    rooms = {name: home.rooms(source.events) for name, source in sources.items()}
+    train = parts["train"]
+    pairs = np.unique(np.stack([train.events.sensor[train.chosen], train.rooms[train.chosen]]), axis=1).T.tolist()
+    vocabulary = Vocabulary.of((sensor for sensor, _ in pairs), (room for _, room in pairs))
+    places = layout(home, [(sensor, room) for sensor, room in pairs])
+    labels = sorted({label for part in parts.values() for label in part.labels} - {""})
     header = Header(
         variates=list(VARIATES),
         sequence_length=options.length,
@@ -126,31 +123,19 @@ def _prepare(options: PrepareOptions, raw: Path, home: Home) -> Path:
         layout={room: dict(points) for room, points in places.points.items()},
         coordinate_bounds=dict(places.bounds),
         options=options.model_dump(mode="json", exclude={"output", "overwrite", "input", "validation_input", "home"}),
-        source={path.name: sha256_of(path) for path in files},
-        events={name: int(source.chosen.sum()) for name, source in sources.items()},
-        malformed_lines={path.name: [line.number for line in events.malformed] for path, events in read.items()},
+        sources=sources,
+        events={name: int(part.chosen.sum()) for name, part in parts.items()},
         unknown_values={
-            "sensor": _outside(vocabulary, "sensor", [(s.events.sensor, s.chosen) for s in sources.values()]),
-            "room": _outside(vocabulary, "room", [(rooms[name], s.chosen) for name, s in sources.items()]),
+            "sensor": sum(vocabulary.unknown("sensor", part.events.sensor[part.chosen]) for part in parts.values()),
+            "room": sum(vocabulary.unknown("room", part.rooms[part.chosen]) for part in parts.values()),
         },
     )
-    splits = {
-        name: _windows(
-            name,
-            source,
-            rooms[name],
-            event_variates(source.events, rooms[name], vocabulary, places, options.cross_midnight),
-            home,
-            options,
-        )
-        for name, source in sources.items()
-    }
-    header = write_prepared(options.output, splits, header, options.overwrite)
-    _report(options.output, header, read)
+    splits = {name: _windows(name, part, vocabulary, places, home, options) for name, part in parts.items()}
+    write_prepared(options.output, splits, header, options.overwrite)
     return options.output
 
 
-def _sources(options: PrepareOptions, read: list[Events]) -> dict[SplitName, _Source]:
+def _parts(options: PrepareOptions, read: list[Events], home: Home) -> dict[SplitName, _Part]:
     chosen: dict[SplitName, tuple[Events, Bool[np.ndarray, " e"]]]
     if len(read) == 2:
         chosen = {
@@ -158,13 +143,13 @@ def _sources(options: PrepareOptions, read: list[Events]) -> dict[SplitName, _So
             "validation": (read[1], np.ones(len(read[1]), dtype=bool)),
         }
     else:
-        events = read[0]
-        train_days, validation_days = split_days(np.unique(events.day), options, options.seed)
+        days = read[0].day
+        train_days, validation_days = split_days(np.unique(days), options, options.seed)
         chosen = {
-            "train": (events, np.isin(events.day, train_days)),
-            "validation": (events, np.isin(events.day, validation_days)),
+            "train": (read[0], np.isin(days, train_days)),
+            "validation": (read[0], np.isin(days, validation_days)),
         }
-    sources: dict[SplitName, _Source] = {}
+    parts: dict[SplitName, _Part] = {}
     for name, (events, mask) in chosen.items():
         windows = cut_windows(events, mask, options)
         if not len(windows):
@@ -173,27 +158,24 @@ def _sources(options: PrepareOptions, read: list[Events]) -> dict[SplitName, _So
                 f"{options.minimum_events}: give a smaller minimum_events or a longer duration, or more days."
             )
         labels = [majority_label(events.label[start:stop]) for start, stop in windows]
-        sources[name] = _Source(events, mask, windows, labels)
-    return sources
+        parts[name] = _Part(events, home.rooms(events), mask, windows, labels)
+    return parts
 
 
 def _windows(
-    name: SplitName,
-    source: _Source,
-    rooms: Shaped[np.ndarray, " e"],
-    variates_VxE: Float32[np.ndarray, "v e"],
-    home: Home,
-    options: PrepareOptions,
+    name: SplitName, part: _Part, vocabulary: Vocabulary, places: Layout, home: Home, options: PrepareOptions
 ) -> Iterator[Window]:
-    cuts = list(zip(source.windows.tolist(), source.labels, strict=True))
+    events = part.events
+    variates_VxE = event_variates(events, part.rooms, vocabulary, places, options.cross_midnight)
+    cuts = list(zip(part.windows.tolist(), part.labels, strict=True))
     with progress_bar() as progress:
         for number, ((start, stop), label) in enumerate(progress.track(cuts, description=f"{name} windows")):
             window_id = f"{name}-{number:06d}"
             scene = Scene(
-                start=_moment(source.events.timestamp[start]),
-                end=_moment(source.events.timestamp[stop - 1]),
-                rooms=rooms[start:stop].tolist(),
-                sensors=source.events.sensor[start:stop].tolist(),
+                start=_moment(events.timestamp[start]),
+                end=_moment(events.timestamp[stop - 1]),
+                rooms=part.rooms[start:stop].tolist(),
+                sensors=events.sensor[start:stop].tolist(),
             )
             yield Window(
                 window_id=window_id,
@@ -211,28 +193,19 @@ def _moment(timestamp: np.int64) -> datetime:
     return datetime(1970, 1, 1) + timedelta(microseconds=int(timestamp))
 
 
-def _outside(
-    vocabulary: Vocabulary, field: Literal["sensor", "room"], columns: list[tuple[np.ndarray, np.ndarray]]
-) -> int:
-    unknown = vocabulary.ids[field][UNKNOWN]
-    return sum(int((vocabulary.encode(field, values[chosen]) == unknown).sum()) for values, chosen in columns)
-
-
-def _report(folder: Path, header: Header, read: dict[Path, Events]) -> None:
+def _summary(folder: Path, header: Header) -> Table:
     table = Table(title=f"Prepared {folder}", show_header=False)
     table.add_row("events", " + ".join(f"{count:,} {name}" for name, count in header.events.items()))
     table.add_row("windows", " + ".join(f"{split.count:,} {name}" for name, split in header.splits.items()))
     table.add_row("window", f"{header.sequence_length} events × {', '.join(header.variates)}")
     table.add_row("labels", f"{len(header.labels)}")
-    table.add_row("sensors, rooms", ", ".join(f"{len(ids) - 2}" for ids in header.vocabulary.values()))
-    table.add_row("events of unknown sensor, room", ", ".join(f"{n:,}" for n in header.unknown_values.values()))
-    for path, events in read.items():
-        numbers = ", ".join(str(line.number) for line in events.malformed[:20])
-        rest = f" and {len(events.malformed) - 20} more" if len(events.malformed) > 20 else ""
-        table.add_row(
-            f"malformed lines in {path.name}", f"{len(events.malformed)}" + (f": {numbers}{rest}" if numbers else "")
-        )
-    Console().print(table)
+    for field, ids in header.vocabulary.items():
+        table.add_row(f"{field}s", f"{len(ids)} ids; {header.unknown_values[field]:,} events are of unknown {field}")
+    for source in header.sources:
+        lines = source.malformed_lines
+        numbers = ", ".join(map(str, lines[:20])) + (f" and {len(lines) - 20} more" if len(lines) > 20 else "")
+        table.add_row(f"malformed lines in {source.name}", f"{len(lines)}" + (f": {numbers}" if lines else ""))
+    return table
 
 
 def main() -> None:
@@ -241,9 +214,10 @@ def main() -> None:
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
         try:
-            prepare(options)
+            folder = prepare(options)
         except (OSError, ValueError) as error:
             sys.exit(f"error: {error}")
+    Console().print(_summary(folder, read_header(folder)))
 
 
 if __name__ == "__main__":

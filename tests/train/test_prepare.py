@@ -160,7 +160,7 @@ class TestOptions:
         train, validation = prepared(tmp_path, input=raw_file(tmp_path), **options)
         assert (len(train), len(validation)) == (3, 3)
         assert validation[0].start.startswith("2019")
-        assert set(train.header.source) == {"raw", "second"}
+        assert [source.name for source in train.header.sources] == ["raw", "second"]
 
     def test_a_home_description(self, tmp_path: Path) -> None:
         home = {
@@ -180,7 +180,7 @@ class TestOptions:
     def test_malformed_lines_are_in_the_header(self, tmp_path: Path) -> None:
         path = raw_file(tmp_path, "oops\n" + RAW + "oops again\n")
         train, _ = prepared(tmp_path, input=path, minimum_events=2)
-        assert train.header.malformed_lines == {"raw": [1, 14]}
+        assert [source.malformed_lines for source in train.header.sources] == [[1, 14]]
 
     def test_malformed_lines_are_fatal_when_strict(self, tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="line 1 "):

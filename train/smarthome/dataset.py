@@ -39,6 +39,16 @@ class SplitHeader(BaseModel):
     sha256: str
 
 
+class Source(BaseModel):
+    """A file that the windows were made from: its name, the sha256 of its bytes, the lines that were skipped."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    sha256: str
+    malformed_lines: list[int] = []
+
+
 class Header(BaseModel):
     """What a prepared folder's header.json says about its windows."""
 
@@ -60,12 +70,9 @@ class Header(BaseModel):
     caption_types: list[CaptionType] = list(CAPTION_TYPES)
     options: dict[str, Any] = {}
     """The options that the windows were prepared with."""
-    source: dict[str, str] = {}
-    """Name of each raw file, and the sha256 of its bytes."""
+    sources: list[Source] = []
     events: dict[SplitName, int] = {}
     """Events that each split had before it was cut into windows."""
-    malformed_lines: dict[str, list[int]] = {}
-    """Numbers of the lines that were skipped, for each raw file."""
     unknown_values: dict[str, int] = {}
     """Events whose sensor or room is not in the vocabulary."""
 

@@ -127,7 +127,7 @@ class Layout:
         pairs, inverse = np.unique(np.stack([rooms, sensors]), axis=1, return_inverse=True)
         nowhere = (math.nan, math.nan)
         points = [self.points.get(str(room), {}).get(str(sensor), nowhere) for room, sensor in pairs.T]
-        return np.array(points, dtype=np.float64).reshape(-1, 2).T[:, inverse]
+        return np.array(points, dtype=np.float64).reshape(-1, 2).T[:, inverse.reshape(-1)]
 
 
 def layout(home: Home, pairs: Iterable[tuple[str, str]]) -> Layout:

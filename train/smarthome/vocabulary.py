@@ -48,6 +48,11 @@ class Vocabulary:
         unique, inverse = np.unique(values, return_inverse=True)
         return np.array([ids.get(str(value), ids[UNKNOWN]) for value in unique], dtype=np.int32)[inverse]
 
+    def unknown(self, field: Field, values: Iterable[str]) -> int:
+        """How many of the values the vocabulary does not have."""
+        known = self.ids[field].keys() - {UNKNOWN}
+        return sum(value not in known for value in values)
+
 
 def _numbered(values: Iterable[str]) -> dict[str, int]:
     return {value: number for number, value in enumerate([PADDING, UNKNOWN, *sorted(set(values))])}

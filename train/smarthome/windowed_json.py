@@ -2,7 +2,6 @@
 
 import hashlib
 import math
-from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from train.smarthome.dataset import CAPTION_TYPES, Header, SplitHeader, SplitName, Window, WindowSplit
+from train.smarthome.dataset import CAPTION_TYPES, Header, Source, SplitHeader, SplitName, Window, WindowSplit
 from train.smarthome.files import read_json, sha256_of
 from train.smarthome.labels import describe_label
 from train.smarthome.series import VARIATES, pad_left
@@ -63,13 +62,7 @@ def read_windowed_json(
     bounds = dict(like.coordinate_bounds) if like is not None else _bounds(parsed)
     if sequence_length is None:
         sequence_length = like.sequence_length if like is not None else max(len(sample.sensors) for sample in parsed)
-    unknown: Counter[str] = Counter()
-    windows = []
-    for sample in parsed:
-        for field, values in (("sensor", sample.sensors), ("room", sample.rooms)):
-            known = vocabulary.ids[field].keys() - {UNKNOWN}
-            unknown[field] += sum(value not in known for value in values)
-        windows.append(sample.window(vocabulary, bounds, sequence_length))
+    windows = [sample.window(vocabulary, bounds, sequence_length) for sample in parsed]
 
     labels = sorted({window.label for window in windows} - {""})
     read_as = f"{sha256_of(path, vocab_path)} {sequence_length} {sorted(bounds.items())}"
@@ -82,9 +75,12 @@ def read_windowed_json(
         label_to_text={label: describe_label(label) for label in labels},
         vocabulary={field: dict(ids) for field, ids in vocabulary.ids.items()},
         coordinate_bounds=bounds,
-        source={path.name: sha256_of(path)},
+        sources=[Source(name=path.name, sha256=sha256_of(path))],
         events={split: sum(len(sample.sensors) for sample in parsed)},
-        unknown_values=dict(unknown),
+        unknown_values={
+            "sensor": sum(vocabulary.unknown("sensor", sample.sensors) for sample in parsed),
+            "room": sum(vocabulary.unknown("room", sample.rooms) for sample in parsed),
+        },
     )
     return WindowSplit(header, fingerprint, windows, _itself)
 
