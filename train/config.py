@@ -5,7 +5,7 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -136,7 +136,7 @@ class TrainConfig(BaseModel):
         return (value,) if isinstance(value, str) else value
 
     @model_validator(mode="after")
-    def _check_together(self) -> Self:
+    def _check_together(self) -> "TrainConfig":
         if not self.caption_types:
             raise ValueError("caption_types is empty: name 'long', 'short' or both")
         if not all(0 <= beta < 1 for beta in self.betas):

@@ -6,7 +6,6 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from jaxtyping import Float
@@ -14,17 +13,7 @@ from rich.progress import Progress
 
 from train.console import progress_bar
 from train.encoder import FrozenEncoder
-
-
-class Windows(Protocol):
-    """What is needed of a split: its windows, and a hash of everything in it."""
-
-    @property
-    def fingerprint(self) -> str: ...
-
-    def __len__(self) -> int: ...
-
-    def series(self) -> Float[np.ndarray, "n v t"]: ...
+from train.smarthome.dataset import WindowSplit
 
 
 @dataclass(frozen=True)
@@ -52,7 +41,7 @@ class FeatureStore:
 
     root: Path
 
-    def get(self, split: Windows, encoder: FrozenEncoder) -> Features:
+    def get(self, split: WindowSplit, encoder: FrozenEncoder) -> Features:
         """The features of a split, from disk where they are there, else computed and kept.
 
         Raises:
@@ -64,7 +53,7 @@ class FeatureStore:
             self._write(folder, split, encoder)
         return Features(_read(folder), encoder.passes - before, folder / "features.npy")
 
-    def _write(self, folder: Path, split: Windows, encoder: FrozenEncoder) -> None:
+    def _write(self, folder: Path, split: WindowSplit, encoder: FrozenEncoder) -> None:
         beside = folder.with_name(f"{folder.name}.writing-{os.getpid()}")
         beside.mkdir(parents=True)
         try:
@@ -94,7 +83,7 @@ def feature_key(data_fingerprint: str, encoder: FrozenEncoder) -> str:
     return hashlib.sha256(content.encode()).hexdigest()
 
 
-def _encode_into(path: Path, split: Windows, encoder: FrozenEncoder, progress: Progress) -> tuple[int, int]:
+def _encode_into(path: Path, split: WindowSplit, encoder: FrozenEncoder, progress: Progress) -> tuple[int, int]:
     series_NxVxT = split.series()
     count, size = len(series_NxVxT), encoder.batch_size
     task = progress.add_task("encoding windows", total=count)

@@ -6,7 +6,7 @@ the losses of the whole batch: the compiler gathers what the matrix of logits ne
 (a ring over devices, tiles) can take a function's place without its callers noticing.
 """
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +20,7 @@ class Negatives(NamedTuple):
     valid_BxK: Bool[Array, "b k"]  # False: nothing there, or a caption of that very window
 
 
+@runtime_checkable
 class Loss(Protocol):
     """What every loss of this module is."""
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import jax
 from tensorboardX import SummaryWriter
@@ -33,7 +33,7 @@ class MetricsLog:
         self._tensorboard = SummaryWriter(str(run_dir / "tensorboard"), purge_step=resumed_from + 1)
         self._wandb = _start_wandb(run_dir, config) if config.use_wandb else None
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "MetricsLog":
         return self
 
     def __exit__(

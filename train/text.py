@@ -8,10 +8,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float, Int
 from safetensors import SafetensorError, safe_open
 
 PADDING = 0  # word number of no word
@@ -19,19 +18,6 @@ UNKNOWN = 1  # word number of every word that the training captions do not have
 RESERVED = ("[PAD]", "[UNK]")
 
 BAG_OF_WORDS = "bag-of-words"
-
-
-class TextInputs(Protocol):
-    """Turns texts into rows that the text tower of the same kind takes."""
-
-    @property
-    def fingerprint(self) -> str:
-        """Hash of all that the rows depend on."""
-        ...
-
-    def __call__(self, texts: Sequence[str]) -> Shaped[np.ndarray, "n k"]:
-        """One row per text; raises ValueError for texts that it cannot turn into a row."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -140,6 +126,10 @@ class PrecomputedEmbeddings:
         digest = hashlib.sha256(json.dumps(list(self.rows)).encode())
         digest.update(np.ascontiguousarray(self.embeddings_NxD).data)
         return digest.hexdigest()
+
+
+# What turns texts into rows for the text tower: one row per text, ValueError for a text that cannot become one.
+TextInputs = WordVocabulary | PrecomputedEmbeddings
 
 
 def _words(text: str) -> list[str]:
