@@ -9,13 +9,14 @@ from chronos_jax.checkpoints.errors import CheckpointError
 from chronos_jax.chronos2.config import UnsupportedConfigError
 from convert.conversion import to_orbax, to_safetensors
 from convert.inspection import inspect
+from convert.verification import verify
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Runs a command and returns the exit code: 0, or 1 after an error that was said on stderr, or 130 on Ctrl-C."""
-    commands = {"inspect": inspect, "to-orbax": to_orbax, "to-safetensors": to_safetensors}
+    """Runs a command and returns the exit code: 0, 1 after an error or a failed comparison, 130 on Ctrl-C."""
+    commands = {"inspect": inspect, "to-orbax": to_orbax, "to-safetensors": to_safetensors, "verify": verify}
     try:
-        tyro.extras.subcommand_cli_from_dict(
+        code = tyro.extras.subcommand_cli_from_dict(
             commands,
             prog="python -m convert",
             description=__doc__,
@@ -29,7 +30,7 @@ def main(args: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted; nothing was written", file=sys.stderr)
         return 130
-    return 0
+    return code or 0
 
 
 if __name__ == "__main__":
