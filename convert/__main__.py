@@ -1,5 +1,6 @@
 """Published safetensors to Orbax and back, inspected and verified."""
 
+import logging
 import sys
 from collections.abc import Sequence
 
@@ -34,4 +35,6 @@ def main(args: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    # Orbax and asyncio log with a traceback what they raise as well, and an error is to be one line.
+    logging.disable(logging.ERROR)
     sys.exit(main())

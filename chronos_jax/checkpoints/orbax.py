@@ -53,7 +53,7 @@ def write_orbax(
 
     with destination(Path(folder), config, overwrite) as beside, _context():
         for path in paths:
-            ocp.partial.save(beside / PARAMS, unflatten([(path, read(path))]))
+            _write(beside / PARAMS, path, read(path))
         ocp.partial.finalize(beside / PARAMS)
 
 
@@ -102,8 +102,21 @@ def stored_arrays(folder: Path) -> dict[ArrayPath, Any]:
 
 
 def _damaged(folder: Path | str, error: Exception) -> CheckpointError:
-    what, _, _ = str(error).partition(" [tensorstore_spec=")
-    return CheckpointError(f"{folder} is damaged or no Orbax checkpoint: {what}")
+    return CheckpointError(f"{folder} is damaged or no Orbax checkpoint: {_brief(error)}")
+
+
+def _brief(error: Exception) -> str:
+    """The message without TensorStore's description of the store, a page of JSON."""
+    return str(error).partition(" [tensorstore_spec=")[0]
+
+
+def _write(folder: Path, path: ArrayPath, array: np.ndarray) -> None:
+    from orbax.checkpoint import v1 as ocp
+
+    try:
+        ocp.partial.save(folder, unflatten([(path, array)]))
+    except ValueError as error:  # in which TensorStore wraps what the file system says
+        raise OSError(_brief(error)) from error
 
 
 def _read(folder: Path, path: ArrayPath, stored: Any) -> np.ndarray:
