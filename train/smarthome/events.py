@@ -186,6 +186,8 @@ def _day(text: str) -> int | None:
 
 
 def _annotation(fields: list[str]) -> re.Match[str] | None:
+    if not fields[-1].rstrip('"').lower().endswith(("begin", "end")):  # far faster than the pattern, for most lines
+        return None
     return _ANNOTATION.fullmatch(" ".join(fields[2:]))
 
 

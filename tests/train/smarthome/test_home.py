@@ -132,6 +132,10 @@ class TestLayout:
         assert points["Kitchen"] == {"B": (0.625, 0.25), "C": (0.875, 0.25)}
         assert points["Living"] == {"D": (0.25, 0.75)}
 
+    def test_a_grid_that_is_not_full_still_fills_the_unit_square(self) -> None:
+        points = layout(Home(), [("A", "Bath"), ("B", "Kitchen")]).points
+        assert points == {"Bath": {"A": (0.25, 0.5)}, "Kitchen": {"B": (0.75, 0.5)}}
+
     def test_the_grid_does_not_depend_on_the_order_of_events(self) -> None:
         pairs = [(f"S{number}", f"R{number % 5}") for number in range(20)]
         assert layout(Home(), pairs).points == layout(Home(), pairs[::-1]).points

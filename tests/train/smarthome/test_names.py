@@ -1,6 +1,5 @@
 import pytest
 
-from train.smarthome.labels import describe_label
 from train.smarthome.names import readable
 
 
@@ -18,11 +17,3 @@ from train.smarthome.names import readable
 )
 def test_names_in_words(name: str, words: str) -> None:
     assert readable(name) == words
-
-
-def test_known_labels_are_described_whatever_their_case() -> None:
-    assert describe_label("Cook_Dinner") == describe_label("cook_dinner") != "cook dinner"
-
-
-def test_other_labels_are_their_name_in_words() -> None:
-    assert describe_label("Feed_Cat") == "feed cat"
