@@ -109,14 +109,13 @@ def read_events(path: Path, strict: bool = False) -> Events:
         rows.append((day * MICROSECONDS_PER_DAY + seconds * 1_000_000 + micros, number, rest.split()))
 
     form = _form([fields for _, _, fields in rows[:_FORM_SAMPLE]])
-    well_formed = _is_annotated if form == "annotated" else _is_labelled
     expected = "sensor state [activity begin|end]" if form == "annotated" else "sensor location state label"
     kept: list[tuple[int, int, list[str]]] = []
-    for row in rows:
-        if well_formed(row[2]):
+    for row, fits in zip(rows, _fitting(form, [fields for _, _, fields in rows]), strict=True):
+        if fits:
             kept.append(row)
         else:
-            malformed.append(MalformedLine(row[1], f"has {len(row[2])} fields after the time, not `{expected}`"))
+            malformed.append(MalformedLine(row[1], f"is not of the form `date time {expected}`"))
     malformed.sort(key=lambda line: line.number)
 
     if malformed and strict:
@@ -185,24 +184,18 @@ def _day(text: str) -> int | None:
         return None
 
 
-def _annotation(fields: list[str]) -> re.Match[str] | None:
-    if not fields[-1].rstrip('"').lower().endswith(("begin", "end")):  # far faster than the pattern, for most lines
-        return None
-    return _ANNOTATION.fullmatch(" ".join(fields[2:]))
-
-
-def _is_annotated(fields: list[str]) -> bool:
-    return len(fields) == 2 or (len(fields) > 2 and _annotation(fields) is not None)
-
-
-def _is_labelled(fields: list[str]) -> bool:
-    return len(fields) == 4 and _annotation(fields[1:]) is None
+def _fitting(form: Form, lines: list[list[str]]) -> list[bool]:
+    """Which lines, split into the fields after the time, have the form."""
+    if form == "annotated":
+        return [
+            len(fields) == 2 or (len(fields) > 2 and _ANNOTATION.fullmatch(" ".join(fields[2:])) is not None)
+            for fields in lines
+        ]
+    return [len(fields) == 4 and _ANNOTATION.fullmatch(f"{fields[2]} {fields[3]}") is None for fields in lines]
 
 
 def _form(sample: list[list[str]]) -> Form:
-    annotated = sum(_is_annotated(fields) for fields in sample)
-    labelled = sum(_is_labelled(fields) and not _is_annotated(fields) for fields in sample)
-    return "labelled" if labelled > annotated else "annotated"
+    return "labelled" if sum(_fitting("labelled", sample)) > sum(_fitting("annotated", sample)) else "annotated"
 
 
 def _span_labels(path: Path, annotations: list[str]) -> Shaped[np.ndarray, " e"]:

@@ -129,8 +129,12 @@ class TestMalformedLines:
             read_events(write(tmp_path, self.CONTENT), strict=True)
 
     def test_of_the_labelled_form(self, tmp_path: Path) -> None:
-        events = read_events(write(tmp_path, LABELLED + "2011-06-15 02:00:00 Bedroom Bedroom\n"))
-        assert [line.number for line in events.malformed] == [3]
+        short = "2011-06-15 02:00:00 Bedroom Bedroom\n"
+        annotated = "2011-06-15 02:00:00 Bedroom ON Sleep begin\n"
+        weekend = "2011-06-15 02:00:00 Bedroom Bedroom ON Weekend\n"
+        events = read_events(write(tmp_path, LABELLED + short + annotated + weekend))
+        assert [line.number for line in events.malformed] == [3, 4]
+        assert events.label[-1] == "Weekend"
 
 
 def test_out_of_order_is_sorted_with_a_warning_and_duplicates_stay(tmp_path: Path) -> None:
