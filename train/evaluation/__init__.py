@@ -1,0 +1,1 @@
+"""Measures of a trained run, and pictures of it."""
