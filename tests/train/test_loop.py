@@ -1,0 +1,150 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from train.checkpointing import load_model
+from train.config import TrainConfig
+from train.loop import NonFiniteError, train
+
+Configure = Callable[..., TrainConfig]
+
+
+def metrics(run_dir: Path, kind: str) -> list[dict]:
+    lines = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+    return [line for line in lines if line["kind"] == kind]
+
+
+def checkpoints(run_dir: Path) -> list[int]:
+    return sorted(int(path.name) for path in (run_dir / "checkpoints").iterdir() if path.name.isdigit())
+
+
+def test_fifty_epochs_run_the_encoder_once_and_the_next_run_not_at_all(tiny_config: Configure, tmp_path: Path) -> None:
+    def run(name: str, epochs: int) -> tuple[int, int]:
+        config = tiny_config(
+            output_dir=tmp_path / name,
+            features_dir=tmp_path / "features",
+            batch_size=64,
+            max_epochs=epochs,
+            max_steps=None,
+            val_interval=10_000,
+        )
+        outcome = train(config)
+        (line,) = metrics(outcome.run_dir, "encoder")
+        assert metrics(outcome.run_dir, "train")[-1]["epoch"] == epochs
+        return outcome.encoder_passes, line["passes_train"] + line["passes_validation"]
+
+    assert run("first", epochs=50) == (2, 2)  # one for each split: both fit into one pass
+    assert run("second", epochs=1) == (0, 0)
+
+
+def test_a_run_leaves_metrics_and_the_best_and_last_checkpoints(tiny_config: Configure) -> None:
+    config = tiny_config(max_steps=8, val_interval=1, keep_last=2, log_interval=3, learning_rate=0.05, warmup_ratio=0.0)
+    outcome = train(config)
+    assert (outcome.steps, outcome.resumed_from) == (8, 0)
+    assert [line["step"] for line in metrics(outcome.run_dir, "train")] == [3, 6, 8]
+    keys = {"loss", "accuracy_window_to_text", "accuracy_text_to_window", "temperature", "windows_per_second"}
+    assert (keys | {"grad_norm", "update_norm", "param_norm"}) <= set(metrics(outcome.run_dir, "train")[0])
+    validations = metrics(outcome.run_dir, "validation")
+    assert [line["step"] for line in validations] == list(range(1, 9))
+    best = min(validations, key=lambda line: line["loss"])["step"]
+    assert checkpoints(outcome.run_dir) == sorted({best, 7, 8})
+    assert load_model(outcome.run_dir, "best")[0] == best
+    assert load_model(outcome.run_dir, "latest")[0] == 8
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_and_leaves_the_last_checkpoint(tiny_config: Configure) -> None:
+    config = tiny_config(learning_rate=1e36, warmup_ratio=0.0, save_interval=1)
+    with pytest.raises(NonFiniteError, match=r"loss at step \d is (nan|inf).*gradients: .*sensor") as error:
+        train(config)
+    last = checkpoints(config.output_dir)[-1]
+    assert f"loss at step {last + 1} " in str(error.value)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(load_model(config.output_dir, "latest")[1]))
+
+
+def test_a_run_goes_on_only_with_the_configuration_it_began_with(tiny_config: Configure) -> None:
+    train(tiny_config())
+    with pytest.raises(ValueError, match=r"another configuration(?s:.*)learning_rate: 0\.001 → 0\.5"):
+        train(tiny_config(learning_rate=0.5))
+    assert train(tiny_config(log_interval=1)).resumed_from == 6
+
+
+@pytest.mark.parametrize(
+    ("keys", "complaint"),
+    [
+        ({"batch_size": 20}, "batch_size 20 must be a multiple of the 8 devices"),
+        ({"mesh_data": 3}, "does not fit 8 devices"),
+        ({"text_model_name": "absent.npz"}, "no file of text embeddings at absent.npz"),
+        ({"chronos_model_name": "absent/folder/x", "encoder": "chronos2"}, "absent"),
+    ],
+)
+def test_mistakes_come_before_anything_is_compiled(
+    tiny_config: Configure, monkeypatch: pytest.MonkeyPatch, keys: dict, complaint: str
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    config = tiny_config(**keys)
+    with pytest.raises((ValueError, OSError), match=complaint):
+        train(config)
+    assert not config.output_dir.exists()
+
+
+def start(config: TrainConfig, file: Path) -> subprocess.Popen[bytes]:
+    file.write_text(config.model_dump_json())
+    environment = os.environ | {"JAX_PLATFORMS": "cpu"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "train", "--config", str(file)],
+        cwd=Path(__file__).parents[2],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+
+
+def wait(process: subprocess.Popen[bytes]) -> None:
+    _, errors = process.communicate(timeout=240)
+    assert process.returncode == 0, errors.decode()
+
+
+def test_a_killed_run_that_is_started_again_ends_with_the_same_bits(tiny_config: Configure, tmp_path: Path) -> None:
+    """The whole command in processes of its own: one undisturbed, one killed with SIGKILL and started again."""
+
+    def config(name: str) -> TrainConfig:
+        return tiny_config(
+            output_dir=tmp_path / name,
+            max_steps=200,
+            log_interval=1,
+            save_interval=25,
+            use_hard_negatives=True,
+            hard_negative_memory_size=64,
+        )
+
+    wait(start(config("undisturbed"), tmp_path / "undisturbed.json"))
+
+    killed = start(config("killed"), tmp_path / "killed.json")
+    folder = tmp_path / "killed" / "checkpoints"
+    deadline = time.monotonic() + 240
+    while not (folder.is_dir() and any(path.name.isdigit() for path in folder.iterdir())):
+        assert killed.poll() is None, "ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    killed_at = max(checkpoints(tmp_path / "killed"))
+    assert killed_at < 200
+    wait(start(config("killed"), tmp_path / "killed.json"))
+
+    ends = [load_model(tmp_path / name, "latest") for name in ("undisturbed", "killed")]
+    assert [step for step, _, _ in ends] == [200, 200]
+    jax.tree.map(np.testing.assert_array_equal, ends[0][1:], ends[1][1:])
+    assert [line["passes_train"] for line in metrics(tmp_path / "killed", "encoder")] == [1, 0]
+    one, other = (metrics(tmp_path / name, "train") for name in ("undisturbed", "killed"))
+    assert [line["step"] for line in other] == list(range(1, 401))
+    assert [line["loss"] for line in one] == [line["loss"] for line in other]
