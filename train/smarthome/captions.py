@@ -53,11 +53,7 @@ def captions(window_id: str, scene: Scene, home: Home, seed: int = 0) -> dict[st
         "sensors": _listed(home.sensor_text(sensor) for sensor in most_frequent(scene.sensors, MOST_SENSORS)),
     }
 
-    def worded(templates: Sequence[str]) -> list[str]:
-        texts = [template.format(**facts) for template in draw.sample(templates, WORDINGS_PER_WINDOW)]
-        return [text[0].upper() + text[1:] for text in texts]
-
-    return {"long": worded(LONG), "short": worded(SHORT)}
+    return {"long": _worded(LONG, facts, draw), "short": _worded(SHORT, facts, draw)}
 
 
 def daypart(moment: datetime) -> str:
@@ -79,6 +75,11 @@ def duration_text(duration: timedelta) -> str:
 def most_frequent(values: Sequence[str], maximum: int) -> list[str]:
     """The most frequent values, most frequent first; of equally frequent ones, the first to occur first."""
     return [value for value, _ in Counter(values).most_common(maximum)]
+
+
+def _worded(templates: Sequence[str], facts: dict[str, str], draw: random.Random) -> list[str]:
+    texts = [template.format(**facts) for template in draw.sample(templates, WORDINGS_PER_WINDOW)]
+    return [text[0].upper() + text[1:] for text in texts]
 
 
 def _count(number: int, unit: str) -> str:
