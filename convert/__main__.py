@@ -25,7 +25,7 @@ def main(args: Sequence[str] | None = None) -> int:
             use_underscores=True,
             config=(tyro.conf.FlagCreatePairsOff,),
         )
-    except (CheckpointError, UnsupportedConfigError) as error:
+    except (CheckpointError, UnsupportedConfigError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -64,7 +64,7 @@ class _Opened(NamedTuple):
 
 
 def _open(options: Conversion) -> _Opened:
-    check_destination(options.destination.absolute(), options.overwrite)
+    check_destination(options.destination, options.overwrite)
     source = options.resolve()
     config = load_config(source)
     table = family_of(config).table

@@ -24,7 +24,7 @@ from convert.location import Location
 BOUND = 1e-5
 """The largest relative difference allowed in float32."""
 
-FORECAST_PATCHES = 2
+FUTURE_PATCHES = 2
 
 
 class Outputs(NamedTuple):
@@ -49,7 +49,7 @@ def verify(options: Annotated[Location, tyro.conf.arg(name="")]) -> int:
     differences = {}
     console = Console(stderr=True)
     for name in track(inputs, "reference", console=console, disable=not sys.stderr.isatty(), transient=True):
-        valid = _observed_patches(inputs[name], config)
+        valid = _observed_positions(inputs[name], config)
         differences[name] = compare(ours[name], _theirs(reference, inputs[name]), valid)
     _print_table(differences)
     return int(not max(max(row.values()) for row in differences.values()) <= BOUND)  # also for NaN
@@ -93,12 +93,12 @@ def _relative(ours: np.ndarray, theirs: np.ndarray) -> float:
     return float(np.abs(ours - theirs).max() / np.abs(theirs).max())
 
 
-def _observed_patches(series: Float[np.ndarray, "v t"], config: Chronos2Config) -> Bool[np.ndarray, "v s"]:
-    """Which positions of the embedding mean something: patches with an observed value, REG and the future patch."""
+def _observed_positions(series: Float[np.ndarray, "v t"], config: Chronos2Config) -> Bool[np.ndarray, "v s"]:
+    """Which positions of the encoder mean something: patches with an observed value, REG and the future patches."""
     variates, steps = series.shape
     padded = np.pad(~np.isnan(series), ((0, 0), (-steps % config.patch_size, 0)))
     observed = padded.reshape(variates, -1, config.patch_size).any(-1)
-    return np.pad(observed, ((0, 0), (0, 1 + config.use_reg_token)), constant_values=True)
+    return np.pad(observed, ((0, 0), (0, config.use_reg_token + FUTURE_PATCHES)), constant_values=True)
 
 
 def _ours(
@@ -116,32 +116,41 @@ def _ours(
         context_GxVxT[group, : series.shape[0], steps - series.shape[1] :] = series
     variate_mask_GxV = np.arange(variates)[None, :] < np.array([[len(series)] for series in inputs.values()])
 
-    pipeline = Chronos2Pipeline(config, params)
-    graphdef, state = nnx.split(pipeline.model)
+    graphdef, state = nnx.split(Chronos2Pipeline(config, params).model)
 
     @jax.jit
-    def forecast(state: Any, context: jax.Array, variate_mask: jax.Array) -> jax.Array:
+    def run(state: Any, context: jax.Array, variate_mask: jax.Array) -> Any:
         model = nnx.merge(graphdef, state)
-        return model(context, variate_mask_GxV=variate_mask, num_output_patches=FORECAST_PATCHES)
+        encoded = model.encode(context, variate_mask_GxV=variate_mask, num_output_patches=FUTURE_PATCHES)
+        forecast = model(context, variate_mask_GxV=variate_mask, num_output_patches=FUTURE_PATCHES)
+        return encoded, forecast
 
     with jax.default_matmul_precision("highest"):
-        embeddings, scales = pipeline.embed(list(inputs.values()))
-        forecasts = np.asarray(forecast(state, context_GxVxT, variate_mask_GxV))
-    return {
-        name: Outputs(embeddings[group], forecasts[group, : len(series)], *scales[group])
-        for group, (name, series) in enumerate(inputs.items())
-    }
+        encoded, forecasts = jax.device_get(run(state, context_GxVxT, variate_mask_GxV))
+    outputs = {}
+    for group, (name, series) in enumerate(inputs.items()):
+        real, positions = slice(len(series)), _observed_positions(series, config).shape[1]
+        outputs[name] = Outputs(
+            encoded.hidden_GxVxSxD[group, real, -positions:],
+            forecasts[group, real],
+            encoded.loc_GxVx1[group, real],
+            encoded.scale_GxVx1[group, real],
+        )
+    return outputs
 
 
 def _theirs(reference: Any, series: Float[np.ndarray, "v t"]) -> Outputs:
     import torch
 
-    (embedding,), ((loc, scale),) = reference.embed([series])
+    arguments = {
+        "context": torch.tensor(series),
+        "group_ids": torch.zeros(len(series)),
+        "num_output_patches": FUTURE_PATCHES,
+    }
     with torch.no_grad():
-        forecast = reference.model(
-            context=torch.tensor(series), group_ids=torch.zeros(len(series)), num_output_patches=FORECAST_PATCHES
-        ).quantile_preds
-    return Outputs(*(x.numpy() for x in (embedding, forecast, loc, scale)))
+        encoded, (loc, scale), *_ = reference.model.encode(**arguments)
+        forecast = reference.model(**arguments).quantile_preds
+    return Outputs(*(x.numpy() for x in (encoded[0], forecast, loc, scale)))
 
 
 def _require_reference() -> None:

@@ -15,17 +15,18 @@ CONFIG = "config.json"
 PARAMS = "params"  # the folder of an Orbax checkpoint beside its configuration
 
 
-def check_destination(folder: Path, overwrite: bool = False) -> None:
-    """Whether a checkpoint may be written here, asked before any work is done.
+def check_destination(folder: Path, overwrite: bool = False) -> Path:
+    """The absolute path of a folder in which a checkpoint may be written; asked before any work is done.
 
     Raises:
         CheckpointError: the folder is not empty and `overwrite` is False, or it holds more than a checkpoint, which
             overwriting would delete; or its parent is no folder.
     """
+    folder = Path(os.path.abspath(folder))
     if not folder.parent.is_dir():
         raise CheckpointError(f"cannot write {folder}: its parent is no existing folder; make it first")
     if not os.path.lexists(folder):
-        return
+        return folder
     if folder.is_symlink() or not folder.is_dir():
         raise CheckpointError(f"cannot write {folder}: it exists and is no folder; choose another destination")
     names = sorted(path.name for path in folder.iterdir())
@@ -36,6 +37,7 @@ def check_destination(folder: Path, overwrite: bool = False) -> None:
             f"{folder} is not only a checkpoint, and overwriting it would delete {', '.join(foreign)}; "
             "choose another destination"
         )
+    return folder
 
 
 @contextmanager
@@ -45,8 +47,7 @@ def destination(folder: Path, config: Mapping[str, Any], overwrite: bool = False
     Raises:
         CheckpointError: as `check_destination`, or the file system refuses (no space, no permission).
     """
-    folder = Path(os.path.abspath(folder))
-    check_destination(folder, overwrite)
+    folder = check_destination(folder, overwrite)
     unique = uuid.uuid4().hex[:8]
     beside, old = (folder.with_name(f".{folder.name}.{unique}.{role}") for role in ("partial", "old"))
     try:

@@ -1,0 +1,67 @@
+"""Conversions of the published size, each in a process of its own whose memory is measured."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from reference import write_random_checkpoint
+
+from chronos_jax.chronos2.config import Chronos2Config
+
+pytestmark = pytest.mark.full_size
+
+BYTES = 4 * 119_477_664
+SCRIPT = """
+import resource, sys
+from convert.__main__ import main
+code = main(sys.argv[1:])
+unit = 1 if sys.platform == "darwin" else 1024
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
+sys.exit(code)
+"""
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_random_checkpoint(tmp_path_factory.mktemp("full") / "published", Chronos2Config())
+
+
+def peak_memory(*arguments: str | Path) -> int:
+    """Most memory that a conversion occupied, in bytes: all of its process, libraries included."""
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, *map(str, arguments)], check=True, capture_output=True, text=True
+    )
+    return int(done.stdout)
+
+
+def same_bytes(one: Path, other: Path) -> bool:
+    with one.open("rb") as a, other.open("rb") as b:
+        return all(x == b.read(1 << 20) for x in iter(lambda: a.read(1 << 20), b"")) and not b.read(1)
+
+
+def test_a_round_trip_is_bit_identical_and_needs_at_most_one_and_a_half_times_the_checkpoint(
+    published: Path, tmp_path: Path
+):
+    peaks = {
+        "to-orbax": peak_memory("to-orbax", published, tmp_path / "orbax"),
+        "to-safetensors": peak_memory("to-safetensors", tmp_path / "orbax", tmp_path / "again"),
+    }
+    assert {command: round(peak / BYTES, 2) for command, peak in peaks.items() if peak > 1.5 * BYTES} == {}
+    assert same_bytes(published / "model.safetensors", tmp_path / "again/model.safetensors")
+
+
+def test_ctrl_c_leaves_nothing(published: Path, tmp_path: Path):
+    command = [sys.executable, "-m", "convert", "to-orbax", str(published), str(tmp_path / "made")]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        while not any(tmp_path.glob(".made.*.partial/params*")):
+            assert process.poll() is None, "ended before it could be interrupted"
+            time.sleep(0.01)
+        os.kill(process.pid, signal.SIGINT)
+        _, message = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert message.splitlines()[-1] == "interrupted; nothing was written"
+    assert list(tmp_path.iterdir()) == []

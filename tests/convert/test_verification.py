@@ -1,0 +1,80 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from reference import write_random_checkpoint
+from safetensors.numpy import load_file, save_file
+
+from chronos_jax.chronos2.config import Chronos2Config
+from convert.__main__ import main
+from convert.verification import BOUND, Outputs, compare, example_inputs
+
+CONFIG = Chronos2Config(d_model=16, d_kv=4, d_ff=24, num_layers=2, num_heads=3, max_output_patches=4)
+
+
+@pytest.fixture
+def installed_reference() -> None:
+    pytest.importorskip("torch", reason="the PyTorch reference is not installed (extra: test)")
+
+
+@pytest.mark.usefixtures("installed_reference")
+def test_a_checkpoint_agrees_with_the_reference(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    write_random_checkpoint(tmp_path / "random", CONFIG)
+    assert main(["verify", str(tmp_path / "random")]) == 0
+    shown = capsys.readouterr().out
+    for name in (*example_inputs(), "embedding", "forecast", "loc", "scale"):
+        assert name in shown
+
+
+@pytest.mark.usefixtures("installed_reference")
+def test_orbax_and_adapters_agree_with_the_reference(tmp_path: Path, reference_lora: Path, reference_checkpoint: Path):
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    (adapter / "adapter_config.json").write_bytes((reference_lora / "adapter_config.json").read_bytes())
+    rng = np.random.default_rng(0)  # as published, the adapter changes almost nothing
+    lora = load_file(reference_lora / "adapter_model.safetensors")
+    lora = {name: rng.standard_normal(x.shape, dtype=np.float32) for name, x in lora.items()}
+    save_file(lora, adapter / "adapter_model.safetensors")
+    base = ["--base", str(reference_checkpoint)]
+    assert main(["verify", str(adapter), *base]) == 0
+    assert main(["to-orbax", str(adapter), str(tmp_path / "orbax"), *base]) == 0
+    assert main(["verify", str(tmp_path / "orbax")]) == 0
+
+
+@pytest.mark.usefixtures("installed_reference")
+def test_a_configuration_that_the_reference_reads_otherwise_is_found(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    folder = write_random_checkpoint(tmp_path / "random", CONFIG)
+    original = Chronos2Config.from_dict.__func__
+    other = {"time_encoding_scale": 100}
+    monkeypatch.setattr(
+        Chronos2Config, "from_dict", classmethod(lambda cls, raw: original(cls, raw).model_copy(update=other))
+    )
+    assert json.loads((folder / "config.json").read_text())["chronos_config"]["time_encoding_scale"] == 8192
+    assert main(["verify", str(folder)]) == 1
+    assert "largest (bound 1e-05)" in capsys.readouterr().out
+
+
+def test_every_quantity_is_compared_and_only_where_it_means_something():
+    def outputs(**changes: float) -> Outputs:
+        arrays = {
+            "embedding": np.full((1, 3, 2), 2.0),
+            "forecast": np.full((1, 2, 4), -8.0),
+            "loc": np.full((1, 1), 3.0),
+            "scale": np.full((1, 1), 4.0),
+        }
+        for name, change in changes.items():
+            arrays[name][0, 0] += change
+        return Outputs(**arrays)
+
+    everywhere, not_first = np.ones((1, 3), bool), np.array([[False, True, True]])
+    same = dict.fromkeys(Outputs._fields, 0.0)
+    assert compare(outputs(), outputs(), everywhere) == same
+    assert compare(outputs(embedding=1e-3), outputs(), everywhere) == same | {"embedding": pytest.approx(5e-4)}
+    assert compare(outputs(embedding=1e-3), outputs(), not_first) == same
+    assert compare(outputs(forecast=1e-3), outputs(), everywhere) == same | {"forecast": pytest.approx(1.25e-4)}
+    assert compare(outputs(loc=1e-3), outputs(), everywhere) == same | {"loc": pytest.approx(2.5e-4)}
+    assert compare(outputs(scale=1e-3), outputs(), everywhere) == same | {"scale": pytest.approx(2.5e-4)}
+    assert not compare(outputs(forecast=np.nan), outputs(), everywhere)["forecast"] <= BOUND
