@@ -109,7 +109,8 @@ def _table(report: Report, run_dir: Path) -> Table:
         f", {recognition['windows']:,} with one of {recognition['labels']} labels" if "labels" in recognition else ""
     )
     table = Table(
-        title=f"{run_dir} ({run['weights'] or run['encoder']}): {run['validation_windows']:,} validation windows{labels}",
+        title=f"{run_dir} ({run['weights'] or run['encoder']})\n"
+        f"{run['validation_windows']:,} validation windows{labels}",
         caption="recall: a match among the first k · chance: a random ranking, a uniform guess · majority: the most "
         "frequent label of the training windows · probe: logistic regression on training windows",
     )

@@ -94,13 +94,13 @@ def plot_embeddings(
     )
     if numbers:
         stars_Lx2 = plane.transform(np.stack([descriptions[label] for label in numbers]))
-        _mark(axis, stars_Lx2, [colours[label] for label in numbers])
+        _mark(figure, axis, stars_Lx2, [colours[label] for label in numbers])
         axis.scatter([], [], marker="*", s=160, color="white", edgecolors="black", label="description, by number")
     axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, title="activity (windows)")
     _save(figure, path)
 
 
-def _mark(axis: Axes, points_Lx2: Float[np.ndarray, "l 2"], colours: Sequence[Any]) -> None:
+def _mark(figure: Figure, axis: Axes, points_Lx2: Float[np.ndarray, "l 2"], colours: Sequence[Any]) -> None:
     """Stars, and beside them their numbers from 1 on, which keep apart from each other and from other stars."""
     axis.scatter(
         points_Lx2[:, 0],
@@ -112,7 +112,7 @@ def _mark(axis: Axes, points_Lx2: Float[np.ndarray, "l 2"], colours: Sequence[An
         linewidths=0.8,
         zorder=3,
     )
-    axis.get_figure(root=True).draw_without_rendering()  # the scales are known from here on
+    figure.draw_without_rendering()  # the scales are known from here on
     pixels_Lx2 = axis.transData.transform(points_Lx2)
     taken = list(pixels_Lx2)
     for number, (point, at) in enumerate(zip(points_Lx2, pixels_Lx2, strict=True), start=1):
@@ -121,7 +121,7 @@ def _mark(axis: Axes, points_Lx2: Float[np.ndarray, "l 2"], colours: Sequence[An
         axis.annotate(
             str(number),
             point,
-            xytext=(place - at) * 72 / axis.get_figure(root=True).dpi,
+            xytext=(place - at) * 72 / figure.dpi,
             textcoords="offset points",
             ha="center",
             va="center",
