@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from pydantic import BaseModel, PositiveInt, ValidationError
+from pydantic import BaseModel, PositiveInt, ValidationError, field_validator
 
 from chronos_jax.checkpoints.errors import CheckpointError
 from chronos_jax.checkpoints.safetensors_files import SafetensorsFiles
@@ -49,6 +49,16 @@ class _Settings(BaseModel):
     rank_pattern: dict[str, PositiveInt] | None = None
     alpha_pattern: dict[str, float] | None = None
     target_modules: list[str] | str | None = None
+
+    @field_validator("rank_pattern", "alpha_pattern")
+    @classmethod
+    def _are_regular_expressions(cls, patterns: dict[str, Any] | None) -> dict[str, Any] | None:
+        for pattern in patterns or {}:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"{pattern!r} is no regular expression: {error}") from error
+        return patterns
 
 
 class LoraAdapter:

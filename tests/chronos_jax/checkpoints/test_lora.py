@@ -147,10 +147,20 @@ def test_what_merging_cannot_express_is_refused_by_name(
     assert repr(value) in str(caught.value)
 
 
-def test_a_configuration_without_rank_is_refused(tmp_path: Path, checkpoint: Path, table: list[Weight]):
-    adapter = write_adapter(tmp_path / "adapter")
-    (adapter / "adapter_config.json").write_text('{"peft_type": "LORA", "lora_alpha": 1}')
-    with pytest.raises(CheckpointError, match="r: Field required"):
+@pytest.mark.parametrize(
+    ("setting", "complaint"),
+    [
+        ({"r": None}, "r: Input should be a valid integer"),
+        ({"r": 0}, "r: Input should be greater than 0"),
+        ({"lora_alpha": "much"}, "lora_alpha: Input should be a valid number"),
+        ({"alpha_pattern": {"(": 1}}, "is no regular expression"),
+    ],
+)
+def test_settings_that_make_no_sense_are_named(
+    tmp_path: Path, checkpoint: Path, table: list[Weight], setting: dict[str, Any], complaint: str
+):
+    adapter = write_adapter(tmp_path / "adapter", setting)
+    with pytest.raises(CheckpointError, match=complaint):
         load_params(resolve(adapter, base=checkpoint), table)
 
 
