@@ -48,7 +48,7 @@ def test_in_bfloat16_the_port_is_as_near_to_float32_as_the_reference(size, check
         assert errors(ours, valid, expected)[quantity] <= budget, quantity
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", ["multivariate, 5 × 50", "NaN inside", "future covariates", "mixed groups"])
 def test_the_reference_test_checkpoint_agrees(name, reference_checkpoint):
     case = CASES[name]()
     expected = run_reference(reference_pipeline(reference_checkpoint), case)

@@ -1,0 +1,180 @@
+import itertools
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from reference import walks, write_random_checkpoint
+
+from chronos_jax import Chronos2Config, Chronos2Pipeline
+from chronos_jax.chronos2 import pipeline as pipeline_module
+from chronos_jax.chronos2.random_weights import SIZES
+from chronos_jax.sharding import make_mesh
+
+D_MODEL = SIZES["tiny"].d_model
+
+
+@pytest.fixture(scope="module")
+def pipeline():
+    return Chronos2Pipeline.from_pretrained("random:tiny")
+
+
+@pytest.fixture(scope="module")
+def ragged():
+    """Two buckets of variates, two of lengths; few, because each shape that a test computes is a compilation."""
+    shapes = [(1, 17), (3, 40), (1, 33), (3, 64), (3, 20), (1, 60), (3, 30), (1, 64), (3, 55)]
+    return [walks(*shape, seed=i) for i, shape in enumerate(shapes)]
+
+
+def test_importing_does_nothing():
+    """No array, no device, no library that is not needed: importing takes no JAX backend."""
+    code = (
+        "import chronos_jax, sys; assert 'jax' not in sys.modules; from chronos_jax import Chronos2Pipeline; "
+        "import jax; assert not jax._src.xla_bridge._backends; assert 'torch' not in sys.modules; "
+        "assert 'transformers' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_properties_are_those_of_the_configuration(pipeline):
+    assert pipeline.model_context_length == 8192
+    assert pipeline.model_output_patch_size == 16
+    assert pipeline.max_output_patches == 64
+    assert pipeline.model_prediction_length == 1024
+    assert pipeline.quantiles == list(SIZES["tiny"].quantiles)
+
+
+def test_embeddings_have_the_positions_of_each_inputs_own_length(pipeline, ragged):
+    embeddings, scales = pipeline.embed(ragged)
+    for x, embedding, (loc, scale) in zip(ragged, embeddings, scales, strict=True):
+        assert embedding.shape == (x.shape[0], -(-x.shape[1] // 16) + 2, D_MODEL)
+        assert loc.shape == scale.shape == (x.shape[0], 1)
+        np.testing.assert_allclose(loc[:, 0], x.mean(1), rtol=1e-4, atol=1e-5)
+
+
+def test_an_embedding_does_not_depend_on_the_other_inputs_their_order_or_the_batch_size(pipeline, ragged):
+    embeddings, _ = pipeline.embed(ragged)
+    order = np.random.default_rng(1).permutation(len(ragged))
+    shuffled, _ = pipeline.embed([ragged[i] for i in order], batch_size=7)
+    alone = [pipeline.embed([x])[0][0] for x in ragged]
+    for i, expected in enumerate(alone):
+        atol = 1e-6 * np.abs(expected).max()
+        np.testing.assert_allclose(embeddings[i], expected, rtol=0, atol=atol)
+        np.testing.assert_allclose(shuffled[list(order).index(i)], expected, rtol=0, atol=atol)
+
+
+def test_an_embedding_is_the_same_bit_for_bit_where_shapes_agree(pipeline):
+    x = walks(8, 3, 50)
+    others = -5 * walks(8, 3, 50, seed=4)
+    expected, _ = pipeline.embed(x)
+    reverse, _ = pipeline.embed(x[::-1].copy())
+    for i in range(8):
+        among_others = others.copy()
+        among_others[7 - i] = x[i]
+        np.testing.assert_array_equal(pipeline.embed(among_others)[0][7 - i], expected[i])
+        np.testing.assert_array_equal(reverse[7 - i], expected[i])
+
+
+@pytest.mark.parametrize("pooling", ["mean", "max", "reg", "last"])
+def test_pooling_is_that_of_the_unpooled_embedding(pipeline, pooling):
+    """Without missing values, pooling can be done by hand on what embed returns without it."""
+    inputs = [walks(3, 50), walks(3, 64), walks(3, 49)]
+    embeddings, _ = pipeline.embed(inputs)
+    by_hand = {
+        "mean": lambda x: x[:, :-2].mean((0, 1)),
+        "max": lambda x: x[:, :-2].max((0, 1)),
+        "reg": lambda x: x[:, -2].mean(0),
+        "last": lambda x: x[:, -3].mean(0),
+    }[pooling]
+    pooled = pipeline.embed(inputs, pooling=pooling)
+    assert pooled.shape == (3, D_MODEL)
+    np.testing.assert_allclose(pooled, np.stack([by_hand(x) for x in embeddings]), rtol=1e-5, atol=1e-5)
+
+
+def test_without_pooling_variates_there_is_a_vector_for_each(pipeline):
+    by_variate = pipeline.embed([walks(3, 50), walks(1, 50)], pooling="mean", pool_variates=False)
+    assert [x.shape for x in by_variate] == [(3, D_MODEL), (1, D_MODEL)]
+
+
+def test_padding_is_never_pooled(pipeline):
+    x = walks(3, 50)
+    late = np.concatenate([np.full((3, 70), np.nan, np.float32), x], axis=1)
+    for pooling in ("mean", "last"):
+        expected = pipeline.embed([x] * 3, pooling=pooling)
+        np.testing.assert_allclose(pipeline.embed([late], pooling=pooling)[0], expected[0], rtol=0, atol=1e-5)
+
+
+def test_layers(pipeline):
+    x = walks(2, 3, 50)
+    last = SIZES["tiny"].num_layers
+    np.testing.assert_array_equal(pipeline.embed(x, layer=last)[0][0], pipeline.embed(x)[0][0])
+    outputs = [pipeline.embed(x, layer=layer, pooling="mean") for layer in (0, 1, -1)]
+    assert all(np.abs(a - b).max() > 1e-2 for a, b in itertools.pairwise(outputs))
+
+
+def test_a_context_length_uses_the_last_steps(pipeline):
+    x = walks(2, 100)
+    np.testing.assert_array_equal(pipeline.embed([x], context_length=37)[0][0], pipeline.embed([x[:, -37:]])[0][0])
+
+
+def test_a_second_call_with_other_lengths_of_the_same_buckets_compiles_nothing(pipeline):
+    pipeline.embed([walks(3, t) for t in (18, 50, 64)] * 3)
+    before = pipeline_module._encode._cache_size()
+    pipeline.embed([walks(3, t, seed=5) for t in (32, 49, 58)] * 3)
+    assert pipeline_module._encode._cache_size() == before
+
+
+def test_a_mesh_spreads_the_batch_and_gives_the_same_numbers(pipeline):
+    spread = Chronos2Pipeline.from_pretrained("random:tiny", mesh=make_mesh())
+    x = walks(11, 3, 50)  # no multiple of the eight devices
+    np.testing.assert_allclose(spread.embed(x, pooling="mean"), pipeline.embed(x, pooling="mean"), rtol=0, atol=1e-5)
+
+
+def test_histories_with_nothing_observed_are_warned_of_and_finite(pipeline):
+    with pytest.warns(UserWarning, match=r"nothing is observed in 1 of 2 inputs \(1\)"):
+        embeddings, scales = pipeline.embed([walks(20), np.full((2, 20), np.nan)])
+    assert all(np.isfinite(x).all() for x in embeddings)
+    np.testing.assert_array_equal(np.concatenate(scales[1], axis=1), [[0, 1], [0, 1]])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"layer": 9}, "layer must lie between"),
+        ({"batch_size": 0}, "batch_size must be at least 1"),
+        ({"context_length": 0}, "context_length must be at least 1"),
+    ],
+)
+def test_arguments_are_checked_before_anything_runs(pipeline, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        pipeline.embed([walks(20)], **arguments)
+
+
+def test_a_context_length_beyond_the_models_is_cut_with_a_warning(pipeline):
+    with pytest.warns(UserWarning, match="context_length 9000 is beyond the model's 8192"):
+        pipeline.embed([walks(20)], context_length=9000)
+
+
+def test_a_checkpoint_loads_as_it_was_saved(pipeline, tmp_path):
+    pipeline.save_pretrained(tmp_path / "saved")
+    again = Chronos2Pipeline.from_pretrained(tmp_path / "saved")
+    assert again.config == pipeline.config
+    assert again.fingerprint == pipeline.fingerprint
+    assert Chronos2Pipeline.from_pretrained("random:tiny@1").fingerprint != pipeline.fingerprint
+    assert Chronos2Pipeline.from_pretrained("random:tiny", dtype="bfloat16").fingerprint != pipeline.fingerprint
+
+
+def test_saving_over_something_is_refused_unless_asked_for(pipeline, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(ValueError, match="overwrite"):
+        pipeline.save_pretrained(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_a_model_without_reg_token_and_arcsinh_works(tmp_path):
+    config = Chronos2Config(
+        d_model=16, d_kv=4, d_ff=16, num_layers=1, num_heads=2, use_reg_token=False, use_arcsinh=False
+    )
+    folder = write_random_checkpoint(tmp_path / "plain", config)
+    embeddings, _ = Chronos2Pipeline.from_pretrained(folder).embed([walks(2, 40)])
+    assert embeddings[0].shape == (2, 4, 16)
