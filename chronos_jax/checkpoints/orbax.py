@@ -1,6 +1,7 @@
 """Orbax in and out: a folder with `config.json` and, in `params`, an Orbax checkpoint of the model's pure state."""
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,12 +50,11 @@ def write_orbax(
     overwrite: bool = False,
 ) -> None:
     """As `save_orbax`, for arrays that are read one after the other, so that only one is in memory at a time."""
-    from orbax.checkpoint import v1 as ocp
-
-    with destination(Path(folder), config, overwrite) as beside, _context():
+    # After Ctrl-C, Orbax's threads go on writing; leaving the executor waits for them before the folder is deleted.
+    with destination(Path(folder), config, overwrite) as beside, ThreadPoolExecutor(1) as writer:
         for path in paths:
-            _write(beside / PARAMS, path, read(path))
-        ocp.partial.finalize(beside / PARAMS)
+            writer.submit(_write, beside / PARAMS, path, read(path)).result()
+        writer.submit(_finish, beside / PARAMS).result()
 
 
 def load_orbax(folder: Path | str, abstract: Mapping[str, Any]) -> dict[str, Any]:
@@ -114,9 +114,17 @@ def _write(folder: Path, path: ArrayPath, array: np.ndarray) -> None:
     from orbax.checkpoint import v1 as ocp
 
     try:
-        ocp.partial.save(folder, unflatten([(path, array)]))
+        with _context():
+            ocp.partial.save(folder, unflatten([(path, array)]))
     except ValueError as error:  # in which TensorStore wraps what the file system says
         raise OSError(_brief(error)) from error
+
+
+def _finish(folder: Path) -> None:
+    from orbax.checkpoint import v1 as ocp
+
+    with _context():
+        ocp.partial.finalize(folder)
 
 
 def _read(folder: Path, path: ArrayPath, stored: Any) -> np.ndarray:
