@@ -1,4 +1,4 @@
-"""The command `python -m train`: train on a configuration, and say where everything is."""
+"""The command `python -m train`: train on a configuration, measure, and say where everything is."""
 
 import argparse
 import os
@@ -7,10 +7,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import tyro
-from rich.console import Console
-from rich.table import Table
 
 from train.config import TrainConfig, read_config
+
+WRITTEN = {
+    "configuration, versions": "config.json",
+    "metrics by step": "metrics.jsonl",
+    "TensorBoard events": "tensorboard",
+    "checkpoints": "checkpoints",
+    "evaluation": "evaluation.json",
+    "confusion of labels, embeddings": "*.png",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,23 +30,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         config = parse(sys.argv[1:] if arguments is None else arguments)
         # After the arguments are read, so that --help and mistakes answer at once.
+        from train.evaluate import evaluate
         from train.loop import train
 
         keep_what_is_compiled()
         outcome = train(config)
+        if config.evaluate:
+            evaluate(outcome.run_dir)
     except (OSError, ValueError, RuntimeError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     resumed = f", resumed from step {outcome.resumed_from}" if outcome.resumed_from else ""
-    table = Table(title=f"{outcome.steps} steps{resumed}", show_header=False)
-    for what, name in {
-        "configuration, versions": "config.json",
-        "metrics by step": "metrics.jsonl",
-        "TensorBoard events": "tensorboard/",
-        "checkpoints": "checkpoints/",
-    }.items():
-        table.add_row(what, str(outcome.run_dir / name))
-    Console().print(table)
+    print(f"{outcome.steps} steps{resumed}")
+    for what, name in WRITTEN.items():
+        if any(outcome.run_dir.glob(name)):
+            print(f"{what:31} {outcome.run_dir / name}")
     return 0
 
 
@@ -66,7 +71,7 @@ def keep_what_is_compiled() -> None:
     """Keeps compiled functions in the user's cache folder, for the next run; JAX_COMPILATION_CACHE_DIR overrides it."""
     import jax
 
-    if jax.config.jax_compilation_cache_dir is None:
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         jax.config.update("jax_compilation_cache_dir", str(cache / "chronos_jax" / "compiled"))
 

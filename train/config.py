@@ -15,7 +15,7 @@ from train.towers import MAX_LOGIT_SCALE
 
 # Keys that may change between the start of a run and its continuation: none of them alters a number of the run.
 MAY_CHANGE = (
-    *("output_dir", "features_dir", "log_interval", "num_workers", "keep_last", "encoder_batch_size"),
+    *("output_dir", "features_dir", "log_interval", "num_workers", "keep_last", "encoder_batch_size", "evaluate"),
     *("use_wandb", "wandb_project", "wandb_entity", "wandb_run_name", "wandb_tags", "wandb_mode"),
 )
 
@@ -97,7 +97,7 @@ class TrainConfig(BaseModel):
 
     # Optimisation
     batch_size: int = Field(256, ge=2, description="Windows per step, over all devices and processes.")
-    max_epochs: int | None = Field(None, ge=1, description="Length of the run; 50 where max_steps is not given either.")
+    max_epochs: int | None = Field(None, ge=1, description="Length of the run; 20 where max_steps is not given either.")
     max_steps: int | None = Field(None, ge=1, description="Length of the run; with max_epochs the shorter one counts.")
     learning_rate: float = Field(1e-3, gt=0, description="Peak, after warm-up.")
     betas: tuple[float, float] = Field((0.9, 0.98), description="AdamW.")
@@ -117,6 +117,7 @@ class TrainConfig(BaseModel):
     val_interval: int | None = Field(None, ge=1, description="Steps between validations. Default: every epoch.")
     save_interval: int | None = Field(None, ge=1, description="Steps between checkpoints. Default: with validation.")
     keep_last: int = Field(2, ge=1, description="Checkpoints kept besides the best.")
+    evaluate: bool = Field(True, description="Measure the run at its end, as python -m train.evaluate does.")
     use_wandb: bool = Field(False, description="Send metrics to Weights & Biases (extra: wandb).")
     wandb_project: str = Field("chronos-jax", description="Weights & Biases project.")
     wandb_entity: str | None = Field(None, description="Weights & Biases team or user.")
@@ -161,7 +162,7 @@ class TrainConfig(BaseModel):
 
     def total_steps(self, steps_per_epoch: int) -> int:
         """Steps from the beginning to the end of the run."""
-        epochs = self.max_epochs or (50 if self.max_steps is None else math.inf)
+        epochs = self.max_epochs or (20 if self.max_steps is None else math.inf)
         return int(min(self.max_steps or math.inf, epochs * steps_per_epoch))
 
     def differences(self, other: "TrainConfig") -> list[str]:

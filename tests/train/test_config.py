@@ -109,7 +109,7 @@ def test_files_that_are_no_configuration_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("keys", "steps"),
     [
-        ({}, 50 * 7),
+        ({}, 20 * 7),
         ({"max_epochs": 3}, 21),
         ({"max_steps": 10}, 10),
         ({"max_epochs": 1, "max_steps": 10}, 7),

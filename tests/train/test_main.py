@@ -1,0 +1,53 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from train.__main__ import main, parse
+from train.config import TrainConfig
+
+Configure = Callable[..., TrainConfig]
+
+
+def test_options_win_over_the_file(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"learning_rate": 0.5, "batch_size": 64, "max_epochs": 3}))
+    options = ["--learning_rate", "1e-3", "--use-amp", "--max_epochs", "None"]
+    config = parse(["--config", str(tmp_path / "config.json"), *options])
+    assert (config.learning_rate, config.batch_size, config.use_amp, config.max_epochs) == (1e-3, 64, True, None)
+
+
+def test_every_key_is_an_option(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse(["--help"])
+    shown = capsys.readouterr().out
+    assert [key for key in TrainConfig.model_fields if f"--{key.replace('_', '-')}" not in shown] == []
+
+
+def test_an_unknown_option_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse(["--learning_rat", "1"])
+    assert "--learning-rate" in capsys.readouterr().err
+
+
+def test_what_is_wrong_is_said_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"learnin_rate": 0.5}))
+    assert main(["--config", str(tmp_path / "config.json")]) == 1
+    errors = capsys.readouterr().err
+    assert "unknown key 'learnin_rate': the nearest known one is 'learning_rate'" in errors
+    assert "Traceback" not in errors
+
+
+def test_the_command_trains_and_says_where_everything_is(
+    tiny_config: Configure, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "config.json"
+    file.write_text(tiny_config(evaluate=False).model_dump_json())
+    assert main(["--config", str(file), "--max_steps", "3"]) == 0
+    shown = capsys.readouterr().out
+    assert "3 steps" in shown
+    run_dir = tmp_path / "run"
+    for name in ("config.json", "metrics.jsonl", "checkpoints"):
+        assert (run_dir / name).exists()
+        assert str(run_dir / name) in shown
+    assert json.loads((run_dir / "config.json").read_text())["max_steps"] == 3

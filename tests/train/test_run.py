@@ -1,0 +1,73 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from train.config import TrainConfig, read_config
+from train.data import captions_of, open_splits
+from train.loop import train
+from train.run import load_run, record_start
+from train.text import WordVocabulary
+
+Configure = Callable[..., TrainConfig]
+TEXTS = WordVocabulary.of(["someone is in the kitchen"])
+
+
+def test_a_trained_run_embeds_windows_and_texts(tiny_config: Configure) -> None:
+    config = tiny_config(learnable_temperature=False)
+    outcome = train(config)
+    run = load_run(outcome.run_dir, "latest")
+    assert run.step == 6
+    assert run.logit_scale == pytest.approx(1 / 0.07)
+    _, validation = open_splits(config)
+    series = validation.series()
+    features = run.sensor_features(series)
+    assert features.shape == (len(validation), 70)
+    windows, texts = run.embed_features(features), run.embed_texts(["someone is in the kitchen", ""])
+    assert windows.shape == (len(validation), 8)
+    assert texts.shape == (2, 8)
+    np.testing.assert_allclose(np.linalg.norm(windows, axis=1), 1, rtol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(texts, axis=1), 1, rtol=1e-5)
+    np.testing.assert_allclose(run.embed_series(series[:3]), windows[:3], atol=1e-6)
+
+
+def test_text_embeddings_of_a_file_take_the_place_of_words(tiny_config: Configure, tmp_path: Path) -> None:
+    config = tiny_config(text_model_name=str(tmp_path / "texts.npz"))
+    captions = [texts for split in open_splits(config) for texts in captions_of(split, config)]
+    texts = sorted({text for window in captions for text in window})
+    np.savez(tmp_path / "texts.npz", embeddings=np.random.default_rng(0).normal(size=(len(texts), 12)), texts=texts)
+    run = load_run(train(config).run_dir)
+    assert run.embed_texts(texts[:3]).shape == (3, 8)
+    with pytest.raises(ValueError, match="no embedding for 1 of 1 texts"):
+        run.embed_texts(["never embedded"])
+
+
+def test_a_folder_that_is_no_run_is_refused(tiny_config: Configure, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"has no config\.json"):
+        load_run(tmp_path)
+    config = tiny_config()
+    record_start(config, {}, TEXTS)
+    with pytest.raises(FileNotFoundError, match="has no checkpoints"):
+        load_run(config.output_dir)
+
+
+def test_the_configuration_of_a_run_can_be_used_for_another(tiny_config: Configure) -> None:
+    config = tiny_config()
+    record_start(config, {"train": "hash"}, TEXTS)
+    stored = config.output_dir / "config.json"
+    assert read_config(stored) == config
+    run = json.loads(stored.read_text())["run"]
+    assert run["inputs"]["train"] == "hash"
+    assert {"jax", "flax", "orbax-checkpoint"} <= set(run["versions"])
+    assert WordVocabulary.load(config.output_dir / "text_vocabulary.json") == TEXTS
+
+
+def test_a_run_goes_on_only_with_the_data_it_began_with(tiny_config: Configure) -> None:
+    record_start(tiny_config(), {"train": "hash"}, TEXTS)
+    record_start(tiny_config(), {"train": "hash"}, TEXTS)
+    with pytest.raises(ValueError, match=r"(?s)began with another.*train: 'hash' → 'other'"):
+        record_start(tiny_config(), {"train": "other"}, TEXTS)
+    with pytest.raises(ValueError, match="texts: "):
+        record_start(tiny_config(), {"train": "hash"}, WordVocabulary.of(["other words"]))
