@@ -93,10 +93,11 @@ def plot_embeddings(
         ylabel=f"second principal component ({second:.0%})",
     )
     if numbers:
-        stars_Lx2 = plane.transform(np.stack([descriptions[label] for label in numbers]))
-        _mark(figure, axis, stars_Lx2, [colours[label] for label in numbers])
         axis.scatter([], [], marker="*", s=160, color="white", edgecolors="black", label="description, by number")
     axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, title="activity (windows)")
+    if numbers:
+        stars_Lx2 = plane.transform(np.stack([descriptions[label] for label in numbers]))
+        _mark(figure, axis, stars_Lx2, [colours[label] for label in numbers])
     _save(figure, path)
 
 
@@ -132,7 +133,7 @@ def _mark(figure: Figure, axis: Axes, points_Lx2: Float[np.ndarray, "l 2"], colo
 
 
 def _free_place(
-    at: Float[np.ndarray, " 2"], taken: Sequence[Float[np.ndarray, " 2"]], room: float = 19.0
+    at: Float[np.ndarray, " 2"], taken: Sequence[Float[np.ndarray, " 2"]], room: float = 26.0
 ) -> Float[np.ndarray, " 2"]:
     """The nearest place on circles around a point (in pixels) that is at least `room` away from what is taken."""
     for radius in np.arange(room, 20 * room, room / 2):
