@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import grain
 import jax
 import numpy as np
+from absl import flags
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, Shaped
 
@@ -69,6 +71,16 @@ class Examples:
         ]
         return Batch(*rows)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A worker process opens the memory map anew; its content may be larger than memory and is not sent."""
+        if isinstance(self.features_NxF, np.memmap):
+            return _open_examples, (self.features_NxF.filename, self.captions)
+        return Examples, (self.features_NxF, self.captions)
+
+
+def _open_examples(path: Path, captions: Captions) -> Examples:
+    return Examples(np.load(path, mmap_mode="r"), captions)
+
 
 class _Gather(grain.transforms.Map):
     def __init__(self, examples: Examples, process: int, processes: int) -> None:
@@ -116,6 +128,9 @@ def training_batches(
     # Few batches in flight: the default of 500 would hold gigabytes.
     batches = drawn.to_iter_dataset(grain.ReadOptions(num_threads=2, prefetch_buffer_size=4))
     if workers:
+        # Grain's worker processes read settings from absl's flags, which only absl programs parse.
+        if not flags.FLAGS.is_parsed():
+            flags.FLAGS.mark_as_parsed()
         batches = batches.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=2))
     return iter(batches)
 

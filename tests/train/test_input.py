@@ -1,3 +1,6 @@
+import pickle
+from pathlib import Path
+
 import jax
 import numpy as np
 import pytest
@@ -16,9 +19,9 @@ def examples() -> Examples:
     return Examples(np.arange(10, dtype=np.float32)[:, None], Captions.of(CAPTIONS, VOCABULARY))
 
 
-def steps(count: int, seed: int = 0, workers: int = 0) -> list[tuple[list[int], list[int]]]:
+def steps(count: int, seed: int = 0) -> list[tuple[list[int], list[int]]]:
     """Windows and numbers of captions of the first batches."""
-    batches = training_batches(examples(), batch_size=4, seed=seed, workers=workers)
+    batches = training_batches(examples(), batch_size=4, seed=seed)
     drawn = [next(batches) for _ in range(count)]
     batches.close()
     return [(batch.features_BxF[:, 0].astype(int).tolist(), batch.text_ids_B.tolist()) for batch in drawn]
@@ -70,6 +73,16 @@ def test_the_position_can_be_stored_and_taken_up() -> None:
     other = training_batches(examples(), batch_size=4, seed=0)
     other.set_state(state)
     assert [next(other).text_ids_B.tolist() for _ in range(4)] == expected
+
+
+def test_worker_processes_change_nothing(tmp_path: Path) -> None:
+    np.save(tmp_path / "features.npy", examples().features_NxF)
+    mapped = Examples(np.load(tmp_path / "features.npy", mmap_mode="r"), examples().captions)
+    assert b"features.npy" in pickle.dumps(mapped)  # the map travels by its name
+    batches = training_batches(mapped, batch_size=4, seed=0, workers=1)
+    drawn = [next(batches).text_ids_B.tolist() for _ in range(3)]
+    batches.close()
+    assert drawn == [texts for _, texts in steps(3)]
 
 
 @pytest.mark.parametrize("processes", [2, 4])
