@@ -15,6 +15,9 @@ from flax import nnx
 from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
+from chronos_jax.checkpoints.loading import load_params
+from chronos_jax.checkpoints.saving import save_safetensors
+from chronos_jax.checkpoints.sources import load_config, resolve
 from chronos_jax.chronos2.batching import Batch, as_series, batches, warn_if_all_missing
 from chronos_jax.chronos2.config import Chronos2Config
 from chronos_jax.chronos2.encoder import blocks_until
@@ -90,9 +93,6 @@ class Chronos2Pipeline:
             if dtype == "bfloat16":
                 params = jax.tree.map(lambda x: x.astype(jnp.bfloat16), params)
         else:
-            from chronos_jax.checkpoints.loading import load_params
-            from chronos_jax.checkpoints.sources import load_config, resolve
-
             source = resolve(name_or_folder, revision, cache_dir, local_files_only, base)
             config = Chronos2Config.from_dict(load_config(source))
             params = load_params(source, weight_table(config), dtype)
@@ -104,8 +104,6 @@ class Chronos2Pipeline:
         Raises:
             CheckpointError: The folder exists and holds anything, unless `overwrite`.
         """
-        from chronos_jax.checkpoints.saving import save_safetensors
-
         save_safetensors(Path(folder), self.params, weight_table(self.config), self.config.to_dict(), overwrite)
 
     @property
