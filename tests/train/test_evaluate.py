@@ -27,6 +27,7 @@ def a_run(home: Path, folder: Path, **keys: object) -> Path:
         "chronos_model_name": "random:tiny",
         "batch_size": 16,
         "max_steps": 100,
+        "val_interval": 50,
         "learning_rate": 0.01,
         "projection_hidden_dim": 16,
         "output_dim": 8,
