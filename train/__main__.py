@@ -62,6 +62,7 @@ def parse(arguments: Sequence[str]) -> TrainConfig:
         default=read_config(known.config) if known.config else TrainConfig.model_validate({}),
         args=others,
         prog="python -m train",
+        use_underscores=True,
         description="Trains the alignment of a frozen Chronos-2 encoder with language. Options are the keys of the "
         "configuration, whose JSON file is given by --config FILE, and win over it. Without any, a home is simulated.",
     )

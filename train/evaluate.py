@@ -140,7 +140,7 @@ def _percent(share: float | None) -> str:
 
 def main() -> None:
     """Runs the command; what is wrong with the run is said in one line, with exit code 1."""
-    options = tyro.cli(EvaluateOptions, prog="python -m train.evaluate")
+    options = tyro.cli(EvaluateOptions, prog="python -m train.evaluate", use_underscores=True)
     try:
         evaluate(options.run, options.baseline)
     except (OSError, ValueError, RuntimeError) as error:

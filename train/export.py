@@ -191,7 +191,7 @@ class ExportOptions:
 
 def main() -> None:
     """Runs the command; what is wrong is said in one line, with exit code 1."""
-    options = tyro.cli(ExportOptions, prog="python -m train.export")
+    options = tyro.cli(ExportOptions, prog="python -m train.export", use_underscores=True)
     try:
         export_run(options.run, options.output)
     except (OSError, ValueError, RuntimeError) as error:

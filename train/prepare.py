@@ -210,7 +210,7 @@ def _summary(folder: Path, header: Header) -> Table:
 
 def main() -> None:
     """Run the command; what is wrong with the input is said in one line, with exit code 1."""
-    options = tyro.cli(PrepareOptions, prog="python -m train.prepare")
+    options = tyro.cli(PrepareOptions, prog="python -m train.prepare", use_underscores=True)
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
         try:

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, DTypeLike, Float
 
+from chronos_jax.layers.linear import linear, linear_to_stream
 from chronos_jax.layers.rotary import Rotary, rotate
 
 
@@ -26,18 +27,8 @@ class MultiHeadAttention(nnx.Module):
     def __init__(self, d_model: int, num_heads: int, d_head: int, *, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
         inner = num_heads * d_head
         self.num_heads = num_heads
-        self.q, self.k, self.v = (
-            nnx.Linear(d_model, inner, use_bias=False, dtype=dtype, param_dtype=dtype, rngs=rngs) for _ in range(3)
-        )
-        self.o = nnx.Linear(
-            inner,
-            d_model,
-            use_bias=False,
-            dtype=dtype,
-            param_dtype=dtype,
-            preferred_element_type=jnp.float32,  # it adds to a float32 stream
-            rngs=rngs,
-        )
+        self.q, self.k, self.v = (linear(d_model, inner, dtype=dtype, rngs=rngs) for _ in range(3))
+        self.o = linear_to_stream(inner, d_model, dtype=dtype, rngs=rngs)
 
     def __call__(
         self, x: Float[Array, "*batch s d"], keys: Bool[Array, "*batch s"], rotary: Rotary | None = None

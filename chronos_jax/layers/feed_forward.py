@@ -5,6 +5,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, DTypeLike, Float
 
+from chronos_jax.layers.linear import linear, linear_to_stream
+
 
 class FeedForward(nnx.Module):
     """`wo(relu(wi(x)))` without biases (reference: chronos.chronos2.layers.MLP).
@@ -13,16 +15,8 @@ class FeedForward(nnx.Module):
     """
 
     def __init__(self, d_model: int, d_ff: int, *, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
-        self.wi = nnx.Linear(d_model, d_ff, use_bias=False, dtype=dtype, param_dtype=dtype, rngs=rngs)
-        self.wo = nnx.Linear(
-            d_ff,
-            d_model,
-            use_bias=False,
-            dtype=dtype,
-            param_dtype=dtype,
-            preferred_element_type=jnp.float32,  # it adds to a float32 stream
-            rngs=rngs,
-        )
+        self.wi = linear(d_model, d_ff, dtype=dtype, rngs=rngs)
+        self.wo = linear_to_stream(d_ff, d_model, dtype=dtype, rngs=rngs)
 
     def __call__(self, x: Float[Array, "*batch d"]) -> Float[Array, "*batch d"]:
         return self.wo(jax.nn.relu(self.wi(x)))
