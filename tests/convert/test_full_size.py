@@ -55,8 +55,15 @@ def test_a_round_trip_is_bit_identical_and_needs_at_most_one_and_a_half_times_th
     assert same_bytes(published / "model.safetensors", tmp_path / "again/model.safetensors")
 
 
+# A shell starts its background jobs with SIGINT ignored, children inherit that, and Python then leaves it so.
+HEARING_SIGINT = (
+    "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "runpy.run_module('convert', run_name='__main__')"
+)
+
+
 def test_ctrl_c_leaves_nothing(published: Path, tmp_path: Path):
-    command = [sys.executable, "-m", "convert", "to-orbax", str(published), str(tmp_path / "made")]
+    command = [sys.executable, "-c", HEARING_SIGINT, "to-orbax", str(published), str(tmp_path / "made")]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         while not any(tmp_path.glob(".made.*.partial/params*")):
             assert process.poll() is None, "ended before it could be interrupted"
