@@ -90,18 +90,30 @@ def split_days(
         return (train if len(train) else np.setdiff1d(days, validation)), validation
 
     n_train, n_validation = options.train_days, options.validation_days
+    _check_enough(len(days), n_train, n_validation)
     if n_validation is None:
         n_validation = len(days) - n_train if n_train is not None else max(1, len(days) // 5)
     if n_train is None:
         n_train = len(days) - n_validation
-    if n_train < 1 or n_validation < 1 or n_train + n_validation > len(days):
-        raise ValueError(
-            f"The events cover {len(days)} days, which does not allow {n_train} days to train and {n_validation} to "
-            "validate. Give smaller train_days and validation_days (at least one each), or more events."
-        )
     if options.split == "day":
         days = np.random.default_rng(seed).permutation(days)
     return np.sort(days[:n_train]), np.sort(days[len(days) - n_validation :])
+
+
+def _check_enough(days: int, n_train: int | None, n_validation: int | None) -> None:
+    if days < 2:
+        raise ValueError(f"The events cover {days} day; at least two are needed: one to train and one to validate.")
+    if n_train is not None and n_validation is not None and n_train + n_validation > days:
+        raise ValueError(
+            f"train_days {n_train} and validation_days {n_validation} need {n_train + n_validation} days, but the "
+            f"events cover {days} days. Give smaller ones, or more events."
+        )
+    for option, asked, purpose in (("train_days", n_train, "validate"), ("validation_days", n_validation, "train")):
+        if asked is not None and asked >= days:
+            raise ValueError(
+                f"{option} {asked} leaves no day to {purpose}: the events cover {days} days. Give a {option} of at "
+                f"most {days - 1}, or more events."
+            )
 
 
 def _named_days(days: Int64[np.ndarray, " d"], names: tuple[str, ...], option: str) -> Int64[np.ndarray, " n"]:

@@ -161,8 +161,13 @@ class TestSplit:
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            (SplitOptions(train_days=25, validation_days=6), "cover 30 days, which does not allow 25"),
-            (SplitOptions(train_days=30), "does not allow 30 days to train and 0"),
+            (
+                SplitOptions(train_days=25, validation_days=6),
+                "train_days 25 and validation_days 6 need 31 days, but the events cover 30 days",
+            ),
+            (SplitOptions(train_days=30), "train_days 30 leaves no day to validate: the events cover 30 days"),
+            (SplitOptions(train_days=40), "cover 30 days. Give a train_days of at most 29"),
+            (SplitOptions(validation_days=40), "validation_days 40 leaves no day to train: the events cover 30 days"),
             (SplitOptions(split="given"), "needs given_validation"),
             (SplitOptions(split="given", given_validation=("2020-01-02",)), "without events: \\['2020-01-02'\\]"),
             (SplitOptions(split="given", given_validation=("yesterday",)), "Write days as YYYY-MM-DD"),
@@ -171,6 +176,10 @@ class TestSplit:
     def test_impossible_splits(self, options: SplitOptions, message: str) -> None:
         with pytest.raises(ValueError, match=message):
             split_days(self.DAYS, options)
+
+    def test_a_single_day_cannot_be_split(self) -> None:
+        with pytest.raises(ValueError, match="The events cover 1 day; at least two are needed"):
+            split_days(self.DAYS[:1], SplitOptions())
 
     @pytest.mark.parametrize(
         "options",
