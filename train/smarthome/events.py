@@ -118,17 +118,18 @@ def read_events(path: Path, strict: bool = False) -> Events:
             malformed.append(MalformedLine(row[1], f"is not of the form `date time {expected}`"))
     malformed.sort(key=lambda line: line.number)
 
+    if not kept:
+        raise ValueError(
+            f"{path} has no sensor event{f': all {len(malformed)} lines are malformed' if malformed else ''}. Expected "
+            "lines `date time sensor state [activity begin|end]` or `date time sensor location state label`, such as "
+            "`2011-06-15 01:03:39.14962 M003 ON`."
+        )
     if malformed and strict:
         listed = "; ".join(f"line {line.number} {line.reason}" for line in malformed[:20])
         more = f"; and {len(malformed) - 20} more" if len(malformed) > 20 else ""
         raise ValueError(
             f"{path}: {len(malformed)} malformed lines, and strict reading was asked for: {listed}{more}. "
             "Mend or remove these lines, or read without strict to skip them."
-        )
-    if not kept:
-        raise ValueError(
-            f"{path} has no sensor event. Expected lines `date time sensor state [activity begin|end]` or "
-            "`date time sensor location state label`, such as `2011-06-15 01:03:39.14962 M003 ON`."
         )
     timestamp = np.array([row[0] for row in kept], dtype=np.int64)
     if (np.diff(timestamp) < 0).any():

@@ -162,6 +162,15 @@ def test_a_file_without_events_is_an_error(tmp_path: Path, content: str) -> None
         read_events(write(tmp_path, content))
 
 
+@pytest.mark.parametrize("strict", [False, True])
+def test_a_file_of_another_form_is_told_both_forms(tmp_path: Path, strict: bool) -> None:
+    path = write(tmp_path, "2020-01-01 00:00:00 M001 ON Motion\n2020-01-01 00:00:01 M001 OFF Motion\n")
+    with pytest.raises(ValueError, match=r"all 2 lines are malformed") as failure:
+        read_events(path, strict)
+    assert "`date time sensor state [activity begin|end]`" in str(failure.value)
+    assert "`date time sensor location state label`" in str(failure.value)
+
+
 def test_an_absent_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="There is no event file"):
         read_events(tmp_path / "absent")
