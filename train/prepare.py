@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import tyro
 from jaxtyping import Bool, Int64, Shaped
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, ModelWrapValidatorHandler, ValidationError, model_validator
 from rich.console import Console
 from rich.table import Table
 
+from train.config import describe
 from train.console import progress_bar
 from train.smarthome.captions import Scene, captions
 from train.smarthome.dataset import Header, Source, SplitName, Window
@@ -208,9 +209,25 @@ def _summary(folder: Path, header: Header) -> Table:
     return table
 
 
+class _CommandLine(PrepareOptions):
+    """Options whose faults end the command: Tyro would show Pydantic's error as it is, with type and address."""
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _faults_in_one_line(
+        cls, values: dict[str, object], validate: ModelWrapValidatorHandler["_CommandLine"]
+    ) -> "_CommandLine":
+        try:
+            return validate(values)
+        except ValidationError as error:
+            sys.exit(f"error: {'; '.join(describe(error))}")
+
+
 def main() -> None:
-    """Run the command; what is wrong with the input is said in one line, with exit code 1."""
-    options = tyro.cli(PrepareOptions, prog="python -m train.prepare", use_underscores=True)
+    """Run the command; what is wrong with the options or the input is said in one line, with exit code 1."""
+    options = tyro.cli(
+        _CommandLine, prog="python -m train.prepare", description=PrepareOptions.__doc__, use_underscores=True
+    )
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
         try:

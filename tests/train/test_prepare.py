@@ -222,6 +222,29 @@ class TestCommand:
         assert failure.value.code not in (0, None)
         assert list(tmp_path.iterdir()) == []
 
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (["--simulate", "3", "--overlap", "1"], "overlap: Input should be less than 1, got 1.0"),
+            (["--simulate", "1"], "simulate: Input should be greater than or equal to 2, got 1"),
+            ([], "give either --input FILE or --simulate DAYS, not both and not neither"),
+            (["--simulate", "3", "--input", "raw"], "give either --input FILE or --simulate DAYS"),
+            (["--simulate", "3", "--overlap", "1", "--length", "0"], "overlap: .*; length: |length: .*; overlap: "),
+        ],
+    )
+    def test_wrong_options_are_said_in_one_line(
+        self,
+        arguments: list[str],
+        message: str,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        with pytest.raises(SystemExit, match=f"^error: .*{message}") as failure:
+            self.run(monkeypatch, *arguments, "--output", tmp_path / "out")
+        assert "\n" not in str(failure.value)
+        assert capsys.readouterr().err == ""
+
     def test_what_exists_is_refused_before_anything_is_read(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
