@@ -110,9 +110,15 @@ class Chronos2Model(nnx.Module):
             layer: Whose output to return, see `Encoder.__call__`.
 
         Raises:
-            ValueError: When the future is longer than the future patches or there is no such layer.
+            ValueError: When shapes do not fit together, the future is longer than the future patches, or there is no
+                such layer.
         """
-        groups, variates, _ = context_GxVxT.shape
+        if context_GxVxT.ndim != 3:
+            raise ValueError(f"context must have shape (groups, variates, time), found {context_GxVxT.shape}")
+        groups, variates, length = context_GxVxT.shape
+        _check_shape("context mask", context_mask_GxVxT, (groups, variates, length))
+        _check_shape("variate mask", variate_mask_GxV, (groups, variates))
+        _check_shape("known future", future_GxVxH, (groups, variates, None))
         context_GxVxT = context_GxVxT[..., -self.config.context_length :]
         observed_GxVxT = ~jnp.isnan(context_GxVxT)
         if context_mask_GxVxT is not None:
@@ -190,3 +196,13 @@ class Chronos2Model(nnx.Module):
         time = jnp.arange(start, start + patches * patch, dtype=jnp.float32) / self.config.time_encoding_scale
         time_GxVxNxP = jnp.broadcast_to(time.reshape(1, 1, patches, patch), values_GxVxNxP.shape)
         return jnp.concatenate([time_GxVxNxP, values_GxVxNxP, known_GxVxNxP.astype(jnp.float32)], axis=-1)
+
+
+def _check_shape(name: str, array: Array | None, expected: tuple[int | None, ...]) -> None:
+    """Raises ValueError where an optional array has another shape; None fits any size."""
+    if array is None:
+        return
+    shape = jnp.shape(array)
+    if len(shape) != len(expected) or any(e not in (None, n) for n, e in zip(shape, expected, strict=True)):
+        wanted = ", ".join("any" if e is None else str(e) for e in expected)
+        raise ValueError(f"the {name} must have shape ({wanted}) to fit the context, found {shape}")

@@ -1,5 +1,7 @@
 """What the model promises without a reference beside it; see test_parity.py for the numbers."""
 
+import inspect
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -174,6 +176,27 @@ def test_a_layer_in_between_is_what_the_next_blocks_start_from(pipeline, run):
 def test_a_future_longer_than_its_patches_is_refused(pipeline):
     with pytest.raises(ValueError, match=r"17 steps.*ask for at least 2 patches"):
         pipeline.model(jnp.zeros((1, 1, 16)), future_GxVxH=jnp.zeros((1, 1, 17)))
+
+
+@pytest.mark.parametrize(
+    ("context", "arguments", "message"),
+    [
+        ((2, 16), {}, r"context must have shape \(groups, variates, time\), found \(2, 16\)"),
+        ((2, 3, 16), {"context_mask_GxVxT": (2, 3, 15)}, r"context mask must have shape \(2, 3, 16\)"),
+        ((2, 3, 16), {"variate_mask_GxV": (3, 2)}, r"variate mask must have shape \(2, 3\)"),
+        ((2, 3, 16), {"future_GxVxH": (2, 1, 8)}, r"known future must have shape \(2, 3, any\)"),
+    ],
+)
+def test_shapes_that_do_not_fit_are_named(context, arguments, message):
+    """As a user meets it, without the type checks that the tests put on every function."""
+    model = Chronos2Model(SIZES["tiny"], rngs=nnx.Rngs(0))
+    kinds = {"future_GxVxH": jnp.float32}
+    with pytest.raises(ValueError, match=message):
+        inspect.unwrap(Chronos2Model.encode)(
+            model,
+            jnp.zeros(context),
+            **{name: jnp.zeros(shape, kinds.get(name, bool)) for name, shape in arguments.items()},
+        )
 
 
 def test_the_model_is_pure_under_grad_and_vmap(pipeline):
