@@ -1,5 +1,6 @@
 """Checkpoints of a run: the best and the last ones, from which it goes on as if nothing had happened."""
 
+import math
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -50,8 +51,19 @@ class Checkpoints:
         latest = self._orbax.latest
         return None if latest is None else latest.step
 
+    @property
+    def lowest_val_loss(self) -> float:
+        """Validation loss of the best checkpoint, infinite where none was validated."""
+        return min((_val_loss(one.metrics) for one in self._orbax.checkpoints if one.metrics), default=math.inf)
+
     def save(self, state: TrainState, batches: grain.DatasetIterator, val_loss: float | None) -> None:
-        """Saves the state after `state.step` steps; with a validation loss it can become the best."""
+        """Saves the state after `state.step` steps; with a validation loss it can become the best.
+
+        Raises:
+            ValueError: The validation loss is not finite; nothing is saved.
+        """
+        if val_loss is not None and not math.isfinite(val_loss):
+            raise ValueError(f"validation loss {val_loss} after step {state.step}: expected a finite one, not saved")
         parts = _parts(state) | {"input": batches}
         metrics = None if val_loss is None else {"val_loss": val_loss}
         self._orbax.save_checkpointables(int(state.step), parts, metrics=metrics)
@@ -64,6 +76,12 @@ class Checkpoints:
         """
         parts = self._orbax.load_checkpointables(None, _parts(state) | {"input": batches})
         return TrainState(**parts["model"], **parts["training"])
+
+
+def has_checkpoint(run_dir: Path) -> bool:
+    """Whether a run got to its first checkpoint. Unfinished ones have other names than their step."""
+    folder = run_dir / FOLDER
+    return folder.is_dir() and any(path.name.isdigit() for path in folder.iterdir())
 
 
 def load_model(run_dir: Path, step: Step = "best") -> tuple[int, Any, Standardisation]:

@@ -143,12 +143,12 @@ def validation_batches(examples: Examples, *, batch_size: int, shards: int) -> l
 
     Args:
         examples: Where rows are gathered from.
-        batch_size: Upper bound.
+        batch_size: Upper bound, a multiple of `shards`.
         shards: What the size must be a multiple of; at most the number of windows.
     """
-    count = len(examples.features_NxF)
-    batches = -(-count // batch_size)
-    size = count // batches // shards * shards
+    rows = len(examples.features_NxF) // shards  # of each shard, over all batches
+    batches = -(-rows // (batch_size // shards))
+    size = rows // batches * shards
     gather = _Gather(examples, jax.process_index(), jax.process_count())
     starts = range(0, batches * size, size)
     return [gather.map((np.arange(start, start + size), np.zeros(size, np.int32))) for start in starts]

@@ -1,11 +1,13 @@
 """Training from a configuration to the last checkpoint, top to bottom."""
 
+import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import PyTree
 from rich.progress import Progress, TaskID
 
@@ -26,10 +28,13 @@ from train.step import (
     Standardisation,
     TrainState,
     ValidationStep,
+    finite_leaves,
     init_state,
     make_train_step,
     make_validation_step,
 )
+
+REMEDY = "The checkpoints are from before that. Lower learning_rate or grad_clip_norm, or raise temperature_init"
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,7 @@ class Outcome:
 
 
 class NonFiniteError(RuntimeError):
-    """A loss was not a number; the message says at which step and what else was not."""
+    """A loss or a parameter was not a number; the message says at which step and what else was not."""
 
 
 def train(config: TrainConfig) -> Outcome:
@@ -59,13 +64,12 @@ def train(config: TrainConfig) -> Outcome:
     Raises:
         FileNotFoundError, ValueError, ModuleNotFoundError: Something is wrong with the configuration or the data. These
             come before anything is compiled.
-        NonFiniteError: The loss is not finite. The checkpoints are from before.
+        NonFiniteError: A loss or a parameter is not finite. The checkpoints are from before.
     """
     check_wandb(config)
     mesh = make_mesh({"data": config.mesh_data, "fsdp": config.mesh_fsdp, "tensor": config.mesh_tensor})
-    shards = batch_shards(mesh)
     train_split, val_split = open_splits(config)
-    _check_sizes(config, len(val_split), shards)
+    _check_sizes(config, len(val_split), mesh)
     train_captions, val_captions = captions_of(train_split, config), captions_of(val_split, config)
     text_inputs = text_inputs_of(config, train_captions)
     train_texts, val_texts = Captions.of(train_captions, text_inputs), Captions.of(val_captions, text_inputs)
@@ -94,7 +98,7 @@ def train(config: TrainConfig) -> Outcome:
     val_batches = [
         to_devices(batch, mesh)
         for batch in validation_batches(
-            Examples(val_features.array_NxF, val_texts), batch_size=config.batch_size, shards=shards
+            Examples(val_features.array_NxF, val_texts), batch_size=config.batch_size, shards=batch_shards(mesh)
         )
     ]
 
@@ -111,6 +115,7 @@ def train(config: TrainConfig) -> Outcome:
             task = progress.add_task("training", total=total_steps, completed=resumed_from, numbers="")
             pending: tuple[int, Metrics, NotFinite] | None = None
             since, since_step = time.perf_counter(), resumed_from
+            lowest = checkpoints.lowest_val_loss
             for step in range(resumed_from + 1, total_steps + 1):
                 state, metrics, finite = train_step(state, to_devices(next(batches), mesh))
                 if pending is not None:
@@ -130,17 +135,28 @@ def train(config: TrainConfig) -> Outcome:
                     numbers["epoch"] = step / steps_per_epoch
                     log.write(step, "train", numbers)
                     _show(progress, task, numbers)
-                validation = None
+                val_loss = None
                 if validates or ends:
                     validation = _validate(validation_step, state, val_batches)
                     log.write(step, "validation", validation)
-                if saves or ends:
-                    checkpoints.save(state, batches, None if validation is None else validation["loss"])
+                    val_loss = validation["loss"]
+                if saves or ends or (val_loss is not None and not val_loss >= lowest):  # NaN comes in, too, and ends
+                    # Where it is not validated, one batch tells whether what is saved can be gone on with.
+                    loss = _validate(validation_step, state, val_batches[:1])["loss"] if val_loss is None else val_loss
+                    _check_finite_after(step, state, loss)
+                    checkpoints.save(state, batches, val_loss)
+                    lowest = min(lowest, math.inf if val_loss is None else val_loss)
                 since, since_step = time.perf_counter(), step
     return Outcome(config.output_dir, max(total_steps, resumed_from), resumed_from, sum(passes.values()))
 
 
-def _check_sizes(config: TrainConfig, validation_windows: int, shards: int) -> None:
+def _check_sizes(config: TrainConfig, validation_windows: int, mesh: Mesh) -> None:
+    for key, axis in (("projection_hidden_dim", "tensor"), ("output_dim", "fsdp")):
+        if (width := getattr(config, key)) % mesh.shape[axis]:
+            raise ValueError(
+                f"{key} {width} must be a multiple of the {mesh.shape[axis]} devices that share it (mesh_{axis})"
+            )
+    shards = batch_shards(mesh)
     if config.batch_size % shards:
         raise ValueError(
             f"batch_size {config.batch_size} must be a multiple of the {shards} devices that share a batch "
@@ -178,8 +194,19 @@ def _check_finite(step: int, metrics: Metrics, finite: NotFinite) -> None:
     raise NonFiniteError(
         f"the loss at step {step} is {loss}; not finite are "
         + ("; ".join(causes) or "no inputs, only the loss itself")
-        + ". The checkpoints are from before that. Lower learning_rate or grad_clip_norm, or raise temperature_init"
+        + f". {REMEDY}"
     )
+
+
+def _check_finite_after(step: int, state: TrainState, val_loss: float) -> None:
+    """The loss of a step is that of the parameters before it: what it made of them shows only here."""
+    names = _not_finite(jax.device_get(finite_leaves(state.params)))
+    if names or not np.isfinite(val_loss):
+        raise NonFiniteError(
+            f"after step {step} the validation loss is {val_loss}"
+            + (f"; not finite are parameters: {', '.join(names)}" if names else "")
+            + f". {REMEDY}"
+        )
 
 
 def _not_finite(finite: PyTree) -> list[str]:

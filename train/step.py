@@ -161,8 +161,8 @@ def make_train_step(
         finite = NotFinite(
             jnp.isfinite(loss),
             _finite(batch.features_BxF),
-            jax.tree.map(_finite, state.params),
-            jax.tree.map(_finite, grads),
+            finite_leaves(state.params),
+            finite_leaves(grads),
         )
         state = TrainState(state.step + 1, params, state.standardisation, opt_state, memory, state.key)
         return state, metrics, finite
@@ -208,6 +208,12 @@ def positives(batch: Batch, multi_positive: bool) -> Bool[Array, "b b"]:
     if not multi_positive:
         return jnp.eye(len(batch.text_ids_B), dtype=bool)
     return (batch.own_texts_BxC[:, :, None] == batch.text_ids_B[None, None, :]).any(axis=1)
+
+
+@jax.jit
+def finite_leaves(tree: PyTree) -> PyTree:
+    """Of each leaf, whether all its values are finite."""
+    return jax.tree.map(_finite, tree)
 
 
 def _finite(values: Any) -> Bool[Array, ""]:

@@ -99,7 +99,8 @@ def test_processes_share_the_batches_that_one_would_see(monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize(
-    ("batch_size", "shards", "sizes"), [(4, 1, [3, 3, 3]), (10, 1, [10]), (99, 4, [8]), (6, 2, [4, 4])]
+    ("batch_size", "shards", "sizes"),
+    [(4, 1, [3, 3, 3]), (10, 1, [10]), (100, 4, [8]), (6, 2, [4, 4]), (8, 8, [8]), (6, 6, [6]), (3, 3, [3, 3, 3])],
 )
 def test_validation_batches_are_equal_and_in_order(batch_size: int, shards: int, sizes: list[int]) -> None:
     batches = validation_batches(examples(), batch_size=batch_size, shards=shards)

@@ -10,10 +10,13 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from flax import nnx
 
 from train.checkpointing import load_model
 from train.config import TrainConfig
+from train.data import open_splits
 from train.loop import NonFiniteError, train
+from train.run import load_run
 
 Configure = Callable[..., TrainConfig]
 
@@ -61,13 +64,43 @@ def test_a_run_leaves_metrics_and_the_best_and_last_checkpoints(tiny_config: Con
     assert load_model(outcome.run_dir, "latest")[0] == 8
 
 
-def test_a_loss_that_is_not_finite_ends_the_run_and_leaves_the_last_checkpoint(tiny_config: Configure) -> None:
-    config = tiny_config(learning_rate=1e36, warmup_ratio=0.0, save_interval=1)
-    with pytest.raises(NonFiniteError, match=r"loss at step \d is (nan|inf).*gradients: .*sensor") as error:
+# Weight decay beyond 2 / learning_rate makes the parameters grow by this factor each step, until squares overflow.
+DIVERGES = {"weight_decay": 1e7, "learning_rate": 1.0, "warmup_ratio": 0.0, "grad_clip_norm": 0.0, "max_steps": 20}
+
+
+@pytest.mark.parametrize("val_interval", [1, 100])
+def test_a_run_that_diverges_ends_and_leaves_a_checkpoint_that_can_be_used(
+    tiny_config: Configure, val_interval: int
+) -> None:
+    config = tiny_config(**DIVERGES, save_interval=1, val_interval=val_interval)
+    with pytest.raises(NonFiniteError, match=r"after step \d+ the validation loss is nan.*checkpoints are from before"):
         train(config)
-    last = checkpoints(config.output_dir)[-1]
-    assert f"loss at step {last + 1} " in str(error.value)
-    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(load_model(config.output_dir, "latest")[1]))
+    assert 1 <= checkpoints(config.output_dir)[-1] < 20
+    for which in ("best", "latest"):
+        run = load_run(config.output_dir, which)
+        assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(nnx.state(run.model)))
+        embeddings = run.embed_series(open_splits(config)[1].series())
+        np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1, rtol=1e-4)
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_between_checkpoints(tiny_config: Configure) -> None:
+    with pytest.raises(NonFiniteError, match=r"loss at step \d+ is (nan|inf).*gradients: .*sensor"):
+        train(tiny_config(**DIVERGES, save_interval=100, val_interval=100))
+
+
+def test_a_first_step_that_breaks_the_parameters_leaves_no_checkpoint(tiny_config: Configure) -> None:
+    config = tiny_config(learning_rate=1e30, grad_clip_norm=0, save_interval=1, val_interval=1)
+    with pytest.raises(NonFiniteError, match="after step 1 the validation loss is nan"):
+        train(config)
+    assert checkpoints(config.output_dir) == []
+
+
+def test_the_lowest_validation_loss_is_kept_also_between_the_saves_asked_for(tiny_config: Configure) -> None:
+    config = tiny_config(max_steps=12, val_interval=1, save_interval=12, learning_rate=0.3, warmup_ratio=0.0)
+    train(config)
+    best = min(metrics(config.output_dir, "validation"), key=lambda line: line["loss"])["step"]
+    assert best < 12, "the last step is saved anyway and would show nothing"
+    assert load_model(config.output_dir, "best")[0] == best
 
 
 def test_a_run_goes_on_only_with_the_configuration_it_began_with(tiny_config: Configure) -> None:
@@ -81,6 +114,11 @@ def test_a_run_goes_on_only_with_the_configuration_it_began_with(tiny_config: Co
     ("keys", "complaint"),
     [
         ({"batch_size": 20}, "batch_size 20 must be a multiple of the 8 devices"),
+        (
+            {"mesh_data": 1, "mesh_tensor": 8, "projection_hidden_dim": 12},
+            "projection_hidden_dim 12 must be a multiple",
+        ),
+        ({"mesh_data": 1, "mesh_fsdp": 8, "output_dim": 12}, "output_dim 12 must be a multiple of the 8 devices"),
         ({"mesh_data": 3}, "does not fit 8 devices"),
         ({"text_model_name": "absent.npz"}, "no file of text embeddings at absent.npz"),
         ({"chronos_model_name": "absent/folder/x", "encoder": "chronos2"}, "absent"),
