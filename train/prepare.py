@@ -17,7 +17,7 @@ from rich.table import Table
 
 from train.config import describe
 from train.console import progress_bar
-from train.smarthome.captions import Scene, captions
+from train.smarthome.captions import Names, Scene, captions
 from train.smarthome.dataset import Header, Source, SplitName, Window
 from train.smarthome.events import Events, read_events
 from train.smarthome.files import sha256_of
@@ -114,12 +114,16 @@ def prepare(options: PrepareOptions) -> Path:
     vocabulary = Vocabulary.of((sensor for sensor, _ in pairs), (room for _, room in pairs))
     places = layout(home, [(sensor, room) for sensor, room in pairs])
     labels = sorted({label for part in parts.values() for label in part.labels} - {""})
+    label_to_text = {label: home.label_text(label) for label in labels}
+    rooms = set().union(*(part.rooms[part.chosen].tolist() for part in parts.values()))
+    sensors = set().union(*(part.events.sensor[part.chosen].tolist() for part in parts.values()))
+    names = Names.of(rooms, sensors, home, activities=[*labels, *label_to_text.values()])
     header = Header(
         variates=list(VARIATES),
         sequence_length=options.length,
         splits={},
         labels=labels,
-        label_to_text={label: home.label_text(label) for label in labels},
+        label_to_text=label_to_text,
         vocabulary={field: dict(ids) for field, ids in vocabulary.ids.items()},
         layout={room: dict(points) for room, points in places.points.items()},
         coordinate_bounds=dict(places.bounds),
@@ -130,8 +134,9 @@ def prepare(options: PrepareOptions) -> Path:
             "sensor": sum(vocabulary.unknown("sensor", part.events.sensor[part.chosen]) for part in parts.values()),
             "room": sum(vocabulary.unknown("room", part.rooms[part.chosen]) for part in parts.values()),
         },
+        neutral_captions=_count_changed(parts, Names.of(rooms, sensors, home), names, options.seed),
     )
-    splits = {name: _windows(name, part, vocabulary, places, home, options) for name, part in parts.items()}
+    splits = {name: _windows(name, part, vocabulary, places, names, options) for name, part in parts.items()}
     write_prepared(options.output, splits, header, options.overwrite)
     return options.output
 
@@ -163,25 +168,47 @@ def _parts(options: PrepareOptions, read: list[Events], home: Home) -> dict[Spli
     return parts
 
 
+def _scenes(name: SplitName, part: _Part) -> Iterator[tuple[str, Scene]]:
+    """The id of each window, and what its captions may tell."""
+    for number, (start, stop) in enumerate(part.windows.tolist()):
+        yield (
+            f"{name}-{number:06d}",
+            Scene(
+                start=_moment(part.events.timestamp[start]),
+                end=_moment(part.events.timestamp[stop - 1]),
+                rooms=part.rooms[start:stop].tolist(),
+                sensors=part.events.sensor[start:stop].tolist(),
+            ),
+        )
+
+
+def _count_changed(parts: dict[SplitName, _Part], plain: Names, names: Names, seed: int) -> int:
+    """How many captions differ between the two ways to call rooms and sensors."""
+    if names == plain:
+        return 0
+    return sum(
+        before != after
+        for name, part in parts.items()
+        for window_id, scene in _scenes(name, part)
+        for kind, texts in captions(window_id, scene, plain, seed).items()
+        for before, after in zip(texts, captions(window_id, scene, names, seed)[kind], strict=True)
+    )
+
+
 def _windows(
-    name: SplitName, part: _Part, vocabulary: Vocabulary, places: Layout, home: Home, options: PrepareOptions
+    name: SplitName, part: _Part, vocabulary: Vocabulary, places: Layout, names: Names, options: PrepareOptions
 ) -> Iterator[Window]:
     events = part.events
     variates_VxE = event_variates(events, part.rooms, vocabulary, places, options.cross_midnight)
-    cuts = list(zip(part.windows.tolist(), part.labels, strict=True))
+    cuts = zip(_scenes(name, part), part.windows.tolist(), part.labels, strict=True)
     with progress_bar() as progress:
-        for number, ((start, stop), label) in enumerate(progress.track(cuts, description=f"{name} windows")):
-            window_id = f"{name}-{number:06d}"
-            scene = Scene(
-                start=_moment(events.timestamp[start]),
-                end=_moment(events.timestamp[stop - 1]),
-                rooms=part.rooms[start:stop].tolist(),
-                sensors=events.sensor[start:stop].tolist(),
-            )
+        for (window_id, scene), (start, stop), label in progress.track(
+            cuts, total=len(part.windows), description=f"{name} windows"
+        ):
             yield Window(
                 window_id=window_id,
                 series=pad_left(variates_VxE[:, start:stop], options.length),
-                captions=captions(window_id, scene, home, options.seed),
+                captions=captions(window_id, scene, names, options.seed),
                 label=label,
                 start=scene.start.isoformat(),
                 end=scene.end.isoformat(),
@@ -202,6 +229,9 @@ def _summary(folder: Path, header: Header) -> Table:
     table.add_row("labels", f"{len(header.labels)}")
     for field, ids in header.vocabulary.items():
         table.add_row(f"{field}s", f"{len(ids)} ids; {header.unknown_values[field]:,} events are of unknown {field}")
+    table.add_row(
+        "neutral captions", f"{header.neutral_captions:,} say room A or sensor A for a name with a label in it"
+    )
     for source in header.sources:
         lines = source.malformed_lines
         numbers = ", ".join(map(str, lines[:20])) + (f" and {len(lines) - 20} more" if len(lines) > 20 else "")

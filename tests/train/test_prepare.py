@@ -115,6 +115,35 @@ def leaks(*splits: WindowSplit) -> list[str]:
     return [text for text in texts if pattern.search(text.lower())]
 
 
+class TestNamesThatContainALabel:
+    ROWS = (("M001", "Toilet", "Toilet"), ("ToiletFlush", "Bathroom", "Toilet"), ("M002", "Kitchen", "Cook"))
+
+    @pytest.fixture
+    def splits(self, tmp_path: Path) -> tuple[WindowSplit, WindowSplit]:
+        # Of each day's two windows, the first is labelled Toilet and the second Cook; both have events in the toilet.
+        lines = [
+            f"2020-01-0{day} {hour}:00:0{second} {sensor} {location} ON {label}\n"
+            for day in (1, 2, 3)
+            for hour, rows in ((12, (0, 0, 1, 2)), (18, (0, 2, 2, 2)))
+            for second, (sensor, location, label) in enumerate(self.ROWS[row] for row in rows)
+        ]
+        return prepared(tmp_path, input=raw_file(tmp_path, "".join(lines)), length=4, overlap=0)
+
+    def test_captions_never_name_the_label(self, splits: tuple[WindowSplit, WindowSplit]) -> None:
+        assert not leaks(*splits)
+
+    def test_they_are_neutral_whatever_the_label_of_the_window(self, splits: tuple[WindowSplit, WindowSplit]) -> None:
+        for split in splits:
+            assert split.labels() == ["Toilet", "Cook"] * (len(split) // 2)
+            assert all("room A" in text for texts in split.captions(["long"]) for text in texts)
+
+    def test_the_changed_captions_are_counted(self, splits: tuple[WindowSplit, WindowSplit]) -> None:
+        texts = [text for split in splits for texts in split.captions() for text in texts]
+        changed = [text for text in texts if re.search(r"\b(room|sensor) A\b", text, re.IGNORECASE)]
+        assert 0 < len(changed) < len(texts)  # a short caption that only tells of other sensors stays
+        assert splits[0].header.neutral_captions == len(changed)
+
+
 class TestRealData:
     def test_days(self, real: tuple[WindowSplit, WindowSplit]) -> None:
         days = [{window.start[:10] for window in windows_of(split)} for split in real]
@@ -130,6 +159,9 @@ class TestRealData:
 
     def test_captions_never_name_the_label(self, real: tuple[WindowSplit, WindowSplit]) -> None:
         assert not leaks(*real)
+
+    def test_no_name_had_to_become_neutral(self, real: tuple[WindowSplit, WindowSplit]) -> None:
+        assert real[0].header.neutral_captions == 0
 
     def test_the_vocabulary(self, real: tuple[WindowSplit, WindowSplit]) -> None:
         vocabulary = real[0].header.vocabulary
@@ -215,6 +247,7 @@ class TestCommand:
         summary = capsys.readouterr().out
         assert re.search(r"windows.*\d+ train \+ \d+ validation", summary)
         assert re.search(r"malformed lines in raw .*0", summary)
+        assert re.search(r"neutral captions .*0", summary)
 
     def test_an_error_is_one_line_and_a_failure(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(SystemExit, match="error: There is no event file") as failure:

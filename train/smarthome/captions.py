@@ -1,13 +1,17 @@
-"""Captions from templates: when, how long, where and which sensors. They never see the label."""
+"""Captions from templates: when, how long, where and which sensors.
+
+They never see the label of their window, and the names they use contain no label of the data (see `Names.of`). Only
+the words of the templates are beyond that: a label "movement" would occur in captions of every window alike.
+"""
 
 import random
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from train.smarthome.home import Home
-from train.smarthome.names import readable
+from train.smarthome.names import readable, without_activities
 
 # No wording names an activity ("getting up", "at dinner time"): the label would leak into the text.
 LONG = (
@@ -37,7 +41,28 @@ class Scene:
     sensors: Sequence[str]
 
 
-def captions(window_id: str, scene: Scene, home: Home, seed: int = 0) -> dict[str, list[str]]:
+@dataclass(frozen=True)
+class Names:
+    """How captions call each room and each sensor."""
+
+    rooms: Mapping[str, str]
+    sensors: Mapping[str, str]
+
+    @classmethod
+    def of(cls, rooms: Iterable[str], sensors: Iterable[str], home: Home, activities: Iterable[str] = ()) -> "Names":
+        """The names of all rooms and sensors of the data, none of which contains one of the activities.
+
+        A name that does is replaced by "room A", "sensor B" and so on, in the captions of all windows: replaced in
+        those of that activity alone, the neutral name would tell it.
+        """
+        activities = list(activities)
+        return cls(
+            without_activities({room: f"the {readable(room)}" for room in rooms}, activities, "room"),
+            without_activities({sensor: home.sensor_text(sensor) for sensor in sensors}, activities, "sensor"),
+        )
+
+
+def captions(window_id: str, scene: Scene, names: Names, seed: int = 0) -> dict[str, list[str]]:
     """Two long and two short captions of different wording.
 
     The wordings are drawn from `seed` and `window_id` alone, so the same window always gets the same captions.
@@ -49,8 +74,8 @@ def captions(window_id: str, scene: Scene, home: Home, seed: int = 0) -> dict[st
         "time": f"{scene.start:%H:%M}",
         "end": f"{scene.end:%H:%M}",
         "duration": duration_text(scene.end - scene.start),
-        "where": _where(scene.rooms),
-        "sensors": _listed(home.sensor_text(sensor) for sensor in most_frequent(scene.sensors, MOST_SENSORS)),
+        "where": _where(scene.rooms, names),
+        "sensors": _listed(names.sensors[sensor] for sensor in most_frequent(scene.sensors, MOST_SENSORS)),
     }
 
     return {"long": _worded(LONG, facts, draw), "short": _worded(SHORT, facts, draw)}
@@ -91,8 +116,8 @@ def _listed(texts: Iterable[str]) -> str:
     return f"{', '.join(firsts)} and {last}" if firsts else last
 
 
-def _where(rooms: Sequence[str]) -> str:
-    named = [f"the {readable(room)}" for room in most_frequent(rooms, MOST_ROOMS)]
+def _where(rooms: Sequence[str], names: Names) -> str:
+    named = [names.rooms[room] for room in most_frequent(rooms, MOST_ROOMS)]
     if len(named) == 1:
         return f"in {named[0]}"
     share = Counter(rooms).most_common(1)[0][1] / len(rooms)

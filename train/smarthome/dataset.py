@@ -75,6 +75,8 @@ class Header(BaseModel):
     """Events that each split had before it was cut into windows."""
     unknown_values: dict[str, int] = {}
     """Events whose sensor or room is not in the vocabulary."""
+    neutral_captions: int = Field(default=0, ge=0)
+    """Captions that say "room A" or "sensor A" in place of a name that contains a label."""
 
 
 Stored = TypeVar("Stored")
