@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import tyro
+from pydantic import ModelWrapValidatorHandler, ValidationError, model_validator
 
-from train.config import TrainConfig, read_config
+from train.config import TrainConfig, describe, read_config
 
 WRITTEN = {
     "configuration, versions": "config.json",
@@ -49,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def parse(arguments: Sequence[str]) -> TrainConfig:
-    """The configuration of these arguments; unknown options end the program with the nearest known one.
+    """The configuration of these arguments; wrong options end the program, unknown ones with the nearest known one.
 
     Raises:
         FileNotFoundError, ValueError: As `read_config`.
@@ -57,15 +58,31 @@ def parse(arguments: Sequence[str]) -> TrainConfig:
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     first.add_argument("--config", type=Path)
     known, others = first.parse_known_args(arguments)
-    return tyro.cli(
-        TrainConfig,
-        default=read_config(known.config) if known.config else TrainConfig.model_validate({}),
+    default = read_config(known.config) if known.config else TrainConfig.model_validate({})
+    options = tyro.cli(
+        _CommandLine,
+        default=_CommandLine.model_validate(default.model_dump()),
         args=others,
         prog="python -m train",
         use_underscores=True,
         description="Trains the alignment of a frozen Chronos-2 encoder with language. Options are the keys of the "
         "configuration, whose JSON file is given by --config FILE, and win over it. Without any, a home is simulated.",
     )
+    return TrainConfig.model_validate(options.model_dump())
+
+
+class _CommandLine(TrainConfig):
+    """Options whose faults end the command: Tyro would show Pydantic's error as it is, with type and address."""
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _faults_in_one_line(
+        cls, values: dict[str, object], validate: ModelWrapValidatorHandler["_CommandLine"]
+    ) -> "_CommandLine":
+        try:
+            return validate(values)
+        except ValidationError as error:
+            sys.exit(f"error: {'; '.join(describe(error))}")
 
 
 def keep_what_is_compiled() -> None:

@@ -8,14 +8,18 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic.fields import FieldInfo
 
 from train.negatives import Strategy
 from train.text import BAG_OF_WORDS
 from train.towers import MAX_LOGIT_SCALE
 
-# Keys that may change between the start of a run and its continuation: none of them alters a number of the run.
+# Keys that may change between the start of a run and its continuation: none of them alters a number of the run. Data
+# may have moved: that they are the same is told by their fingerprints. num_workers is none of these keys: it is part of
+# the position in the data that a checkpoint holds.
 MAY_CHANGE = (
-    *("output_dir", "features_dir", "log_interval", "num_workers", "keep_last", "encoder_batch_size", "evaluate"),
+    *("output_dir", "features_dir", "train_data_path", "val_data_path", "vocab_path"),
+    *("log_interval", "keep_last", "encoder_batch_size", "evaluate"),
     *("use_wandb", "wandb_project", "wandb_entity", "wandb_run_name", "wandb_tags", "wandb_mode"),
 )
 
@@ -136,6 +140,15 @@ class TrainConfig(BaseModel):
             return ("long", "short")
         return (value,) if isinstance(value, str) else value
 
+    @model_validator(mode="before")
+    @classmethod
+    def _each_key_once(cls, values: Any) -> Any:
+        for name, field in cls.model_fields.items():
+            spellings = [spelling for spelling in _spellings(name, field) if spelling in values]
+            if len(spellings) > 1:
+                raise ValueError(f"{' and '.join(spellings)} are one key given twice: leave one of them out")
+        return values
+
     @model_validator(mode="after")
     def _check_together(self) -> "TrainConfig":
         if not self.caption_types:
@@ -164,6 +177,14 @@ class TrainConfig(BaseModel):
         """Steps from the beginning to the end of the run."""
         epochs = self.max_epochs or (20 if self.max_steps is None else math.inf)
         return int(min(self.max_steps or math.inf, epochs * steps_per_epoch))
+
+    def with_absolute_paths(self) -> "TrainConfig":
+        """The same configuration, for any working directory."""
+        keys = ("output_dir", "features_dir", "train_data_path", "val_data_path", "vocab_path")
+        absolute: dict[str, Any] = {key: path.resolve() for key in keys if (path := getattr(self, key)) is not None}
+        if self.text_model_name != BAG_OF_WORDS:
+            absolute["text_model_name"] = str(Path(self.text_model_name).resolve())
+        return self.model_copy(update=absolute)
 
     def differences(self, other: "TrainConfig") -> list[str]:
         """Keys that alter the numbers of a run and differ: "key: here → there"."""
@@ -218,8 +239,9 @@ def describe(error: ValidationError) -> list[str]:
 
 
 def _known_keys() -> list[str]:
-    keys = []
-    for name, field in TrainConfig.model_fields.items():
-        alias = field.validation_alias
-        keys += [str(choice) for choice in alias.choices] if isinstance(alias, AliasChoices) else [name]
-    return keys
+    return [spelling for name, field in TrainConfig.model_fields.items() for spelling in _spellings(name, field)]
+
+
+def _spellings(name: str, field: FieldInfo) -> list[str]:
+    alias = field.validation_alias
+    return [str(choice) for choice in alias.choices] if isinstance(alias, AliasChoices) else [name]

@@ -5,7 +5,7 @@ from pathlib import Path
 from train.config import TrainConfig
 from train.prepare import PrepareOptions, prepare
 from train.smarthome.dataset import WindowSplit
-from train.smarthome.records import open_split
+from train.smarthome.records import open_split, read_header
 
 
 def open_splits(config: TrainConfig) -> tuple[WindowSplit, WindowSplit]:
@@ -24,13 +24,18 @@ def open_splits(config: TrainConfig) -> tuple[WindowSplit, WindowSplit]:
     for name, split, path in (("training", train, train_path), ("validation", validation, val_path)):
         if not len(split):
             raise ValueError(f"the {name} split of {path} is empty: there is nothing to learn from or to measure")
-    for field in ("vocabulary", "variates", "sequence_length"):
+    for field in ("vocabulary", "variates", "sequence_length", "layout", "coordinate_bounds"):
         ours, theirs = getattr(train.header, field), getattr(validation.header, field)
         if ours != theirs:
             raise ValueError(
-                f"{field} of {train_path} and of {val_path} differ ({_first_difference(ours, theirs)}): "
-                "the same number would mean different things. Prepare both with one vocabulary and one length"
+                f"{field} of {train_path} and of {val_path} differ ({_first_difference(ours, theirs)}): the same "
+                "number would mean different things. Prepare both with one vocabulary, one length and one home"
             )
+    if train.fingerprint == validation.fingerprint:
+        raise ValueError(
+            f"{train_path} and {val_path} hold the same windows: what is trained on says nothing about other data. "
+            "Set val_data_path to windows that are not trained on"
+        )
     if config.batch_size > len(train):
         raise ValueError(
             f"batch_size {config.batch_size} is larger than the training split of {len(train)} windows: set it to at "
@@ -57,8 +62,15 @@ def captions_of(split: WindowSplit, config: TrainConfig) -> list[list[str]]:
 
 def _simulated(config: TrainConfig) -> Path:
     folder = config.output_dir / "data"
+    options = PrepareOptions(simulate=config.simulate_days, output=folder, seed=config.seed)
     if not folder.exists():
-        prepare(PrepareOptions(simulate=config.simulate_days, output=folder, seed=config.seed))
+        return prepare(options)
+    stored = read_header(folder).options
+    if (stored["simulate"], stored["seed"]) != (options.simulate, options.seed):
+        raise ValueError(
+            f"{folder} holds {stored['simulate']} days simulated with seed {stored['seed']}, not {options.simulate} "
+            f"with seed {options.seed}: give another output_dir, or delete that folder"
+        )
     return folder
 
 

@@ -30,7 +30,7 @@ from train.data import open_splits
 from train.encoder import FrozenEncoder, load_encoder
 from train.run import load_run, record_start
 from train.step import Standardisation
-from train.towers import ProjectionHead
+from train.towers import ProjectionHead, unit
 
 DESCRIPTION = "sensor_tower"  # key of config.json
 ENCODER, TOWER = "state", "tower"  # parts of the Orbax checkpoint; the first is what Orbax reads where none is named
@@ -175,8 +175,7 @@ def load_sensor_tower(folder: Path | str) -> SensorTower:
 
 @jax.jit
 def _embed(head: ProjectionHead, standardisation: Standardisation, features_BxF: jax.Array) -> jax.Array:
-    projected_BxD = head(standardisation(features_BxF), None)
-    return projected_BxD / jnp.linalg.norm(projected_BxD, axis=1, keepdims=True)
+    return unit(head(standardisation(features_BxF), None))
 
 
 @dataclass(frozen=True)

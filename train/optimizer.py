@@ -6,10 +6,12 @@ from jaxtyping import PyTree
 
 
 def learning_rate_schedule(peak: float, warmup_ratio: float, total_steps: int) -> optax.Schedule:
-    """Rises linearly from 0 to `peak` over the first `warmup_ratio` of the steps, then falls to 0 along a cosine."""
+    """Rises linearly to `peak` over the first `warmup_ratio` of the steps, then falls to 0 along a cosine.
+
+    Of n warm-up steps the first takes peak / n: a step of zero would be a step lost.
+    """
     warmup_steps = min(round(warmup_ratio * total_steps), total_steps - 1)
     return optax.warmup_cosine_decay_schedule(
-        # The first of n warm-up steps takes peak / n: a step of zero would be a step lost.
         init_value=peak / max(warmup_steps, 1),
         peak_value=peak,
         warmup_steps=warmup_steps,

@@ -13,7 +13,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Float
 
-from train.checkpointing import Step, load_model
+from train.checkpointing import Step, has_checkpoint, load_model
 from train.config import TrainConfig, read_config
 from train.encoder import FrozenEncoder, load_encoder
 from train.step import Standardisation
@@ -28,18 +28,27 @@ LIBRARIES = ("chronos-jax", "jax", "flax", "optax", "orbax-checkpoint", "grain",
 def record_start(config: TrainConfig, inputs: dict[str, Any], text_inputs: TextInputs) -> None:
     """Begins a run (config.json, text vocabulary), or checks that the one that is there can go on with this.
 
+    Until its first checkpoint there is nothing to go on with, and a run begins anew.
+
     Args:
         config: The resolved configuration; its `output_dir` is the folder.
         inputs: Hashes and identities of what the run reads besides: data, encoder.
         text_inputs: What captions become; a vocabulary is kept with the run, a file of embeddings stays where it is.
 
     Raises:
-        ValueError: The folder has a run with another configuration, or made from other data or another encoder.
+        ValueError: The folder has a run with another configuration, or made from other data or another encoder; or its
+            config.json is not a run's.
     """
     path = config.output_dir / CONFIG_FILE
+    config = config.with_absolute_paths()
     inputs = inputs | {"texts": text_inputs.fingerprint}
-    if path.exists():
-        differences = read_config(path).differences(config)
+    if path.exists() and "run" not in json.loads(path.read_text()):
+        raise ValueError(
+            f"{path} is a configuration but no record of a run, which would replace it: move that file elsewhere, or "
+            "give another output_dir"
+        )
+    if has_checkpoint(config.output_dir):
+        differences = read_config(path).with_absolute_paths().differences(config)
         stored = json.loads(path.read_text())["run"]["inputs"]
         differences += [
             f"{key}: {stored.get(key)!r} → {inputs[key]!r}" for key in inputs if stored.get(key) != inputs[key]

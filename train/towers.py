@@ -74,13 +74,13 @@ class AlignmentModel(nnx.Module):
         self, features_BxF: Float[Array, "b f"], dropout_key: Key[Array, ""] | None = None
     ) -> Float[Array, "b d"]:
         """Unit embeddings of windows; dropout only with a key."""
-        return _unit(self.sensor(features_BxF, dropout_key))
+        return unit(self.sensor(features_BxF, dropout_key))
 
     def embed_text(
         self, inputs_BxK: Int[Array, "b k"] | Float[Array, "b k"], dropout_key: Key[Array, ""] | None = None
     ) -> Float[Array, "b d"]:
         """Unit embeddings of texts given as rows of `train.text`; dropout only with a key."""
-        return _unit(self.text(inputs_BxK, dropout_key))
+        return unit(self.text(inputs_BxK, dropout_key))
 
     def logit_scale(self) -> Float[Array, ""]:
         """Inverse temperature."""
@@ -92,11 +92,12 @@ def logical_axes(variable: nnx.Variable) -> tuple[str | None, ...]:
     return variable.get_metadata().get("logical_axes", ())
 
 
+def unit(x_BxD: Float[Array, "b d"]) -> Float[Array, "b d"]:
+    """Rows divided by their length; a row of zeros stays zero."""
+    # The constant under the root keeps the gradient of an all-zero row finite.
+    return x_BxD * jax.lax.rsqrt(jnp.sum(x_BxD * x_BxD, axis=-1, keepdims=True) + 1e-12)
+
+
 def _axes(*names: str | None) -> dict[str, tuple[str | None, ...]]:
     # Not `out_sharding`: that would place every parameter at its creation and so demand a mesh to build a module.
     return {"logical_axes": names}
-
-
-def _unit(x_BxD: Float[Array, "b d"]) -> Float[Array, "b d"]:
-    # The constant under the root keeps the gradient of an all-zero row finite.
-    return x_BxD * jax.lax.rsqrt(jnp.sum(x_BxD * x_BxD, axis=-1, keepdims=True) + 1e-12)

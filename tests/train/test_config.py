@@ -85,6 +85,8 @@ def test_all_problems_are_listed_at_once_with_what_was_given() -> None:
     ("keys", "complaint"),
     [
         ({"text_model_name": "thenlper/gte-base"}, "pretrained text encoders are not supported yet"),
+        ({"loss": "sigmoid", "loss_type": "infonce"}, "loss and loss_type are one key given twice"),
+        ({"hard_negative_queue_size": 9, "hard_negative_memory_size": 9}, "are one key given twice"),
         ({"temperature_init": 0.001}, "temperature_init"),
         ({"betas": [0.9, 1.0]}, "each must be at least 0 and below 1"),
         ({"caption_types": []}, "caption_types is empty"),
@@ -125,3 +127,19 @@ def test_keys_that_alter_no_number_may_differ() -> None:
     here = make_config({"learning_rate": 1e-3, "log_interval": 5})
     there = make_config({"learning_rate": 1e-4, "log_interval": 50})
     assert here.differences(there) == ["learning_rate: 0.001 → 0.0001"]
+
+
+def test_data_may_move_but_the_position_in_them_depends_on_the_number_of_workers() -> None:
+    here = make_config({"train_data_path": "a", "val_data_path": "b", "vocab_path": "c"})
+    there = make_config({"train_data_path": "x", "val_data_path": "y", "vocab_path": "z", "num_workers": 2})
+    assert here.differences(there) == ["num_workers: 0 → 2"]
+
+
+def test_paths_are_made_absolute_and_names_are_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    paths = {"train_data_path": "a", "val_data_path": "b", "vocab_path": "c", "features_dir": "d", "output_dir": "../e"}
+    config = make_config(paths | {"text_model_name": "texts.npz"}).with_absolute_paths()
+    assert [getattr(config, key) for key in paths] == [*(tmp_path / name for name in "abcd"), tmp_path.parent / "e"]
+    assert config.text_model_name == str(tmp_path / "texts.npz")
+    plain = make_config({}).with_absolute_paths()
+    assert (plain.train_data_path, plain.features_dir, plain.text_model_name) == (None, None, "bag-of-words")

@@ -1,4 +1,5 @@
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -53,6 +54,31 @@ def test_a_vocabulary_of_another_home_is_refused(tiny_config: Configure, tmp_pat
     (other / "header.json").write_text(json.dumps(header))
     with pytest.raises(ValueError, match=f"vocabulary of .* differ .*{name}"):
         open_splits(tiny_config(val_data_path=other))
+
+
+@pytest.mark.parametrize(("field", "value"), [("layout", {}), ("coordinate_bounds", {"x": [0, 9], "y": [0, 9]})])
+def test_a_home_laid_out_differently_is_refused(
+    tiny_config: Configure, simulated_home: Path, tmp_path: Path, field: str, value: object
+) -> None:
+    other = shutil.copytree(simulated_home, tmp_path / "other")
+    header = json.loads((other / "header.json").read_text())
+    assert header[field] != value
+    (other / "header.json").write_text(json.dumps(header | {field: value}))
+    with pytest.raises(ValueError, match=f"{field} of .* differ"):
+        open_splits(tiny_config(val_data_path=other))
+
+
+def test_validation_on_the_training_windows_is_refused(tiny_config: Configure, tmp_path: Path) -> None:
+    paths = windowed_json(tmp_path, [sample("cooking")] * 3, [sample("cooking")] * 3)
+    with pytest.raises(ValueError, match="hold the same windows"):
+        open_splits(tiny_config(**paths, batch_size=2))
+
+
+def test_a_home_simulated_with_other_options_is_refused(tiny_config: Configure) -> None:
+    keys = {"train_data_path": None, "simulate_days": 3}
+    open_splits(tiny_config(**keys))
+    with pytest.raises(ValueError, match="holds 3 days simulated with seed 0, not 3 with seed 1: give another"):
+        open_splits(tiny_config(**keys, seed=1))
 
 
 def sample(text: str) -> dict:

@@ -21,13 +21,32 @@ def test_every_key_is_an_option(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         parse(["--help"])
     shown = capsys.readouterr().out
-    assert [key for key in TrainConfig.model_fields if f"--{key.replace('_', '-')}" not in shown] == []
+    assert [key for key in TrainConfig.model_fields if f"--{key}" not in shown] == []
 
 
 def test_an_unknown_option_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         parse(["--learning_rat", "1"])
-    assert "--learning-rate" in capsys.readouterr().err
+    assert "--learning_rate" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (
+            ["--use_hard_negatives", "--hard_negative_memory_size", "3"],
+            "memory_size 3 is less than the 128 texts drawn",
+        ),
+        (["--batch_size", "1", "--layer", "0"], "batch_size: Input should be greater than or equal to 2, got 1"),
+    ],
+)
+def test_values_that_cannot_work_are_named_as_those_of_a_file_are(options: list[str], complaint: str) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(options)
+    assert str(end.value.code).startswith("error: ")
+    assert complaint in str(end.value.code)
+    assert "pydantic" not in str(end.value.code)
+    assert "\n" not in str(end.value.code)
 
 
 def test_what_is_wrong_is_said_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
