@@ -1,9 +1,11 @@
 """Encoder output of a whole split, computed once, kept on disk, and read back."""
 
+import fcntl
 import hashlib
 import json
 import os
 import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +16,8 @@ from rich.progress import Progress
 from train.console import progress_bar
 from train.encoder import FrozenEncoder
 from train.smarthome.dataset import WindowSplit
+
+WRITING = ".writing-"  # stands after a feature key in the name of a folder that is not complete
 
 
 @dataclass(frozen=True)
@@ -54,8 +58,11 @@ class FeatureStore:
         return Features(_read(folder), encoder.passes - before, folder / "features.npy")
 
     def _write(self, folder: Path, split: WindowSplit, encoder: FrozenEncoder) -> None:
-        beside = folder.with_name(f"{folder.name}.writing-{os.getpid()}")
-        beside.mkdir(parents=True)
+        self.root.mkdir(parents=True, exist_ok=True)
+        _sweep(folder)
+        beside = Path(tempfile.mkdtemp(prefix=f"{folder.name}{WRITING}", dir=self.root))
+        held = os.open(beside, os.O_RDONLY)
+        fcntl.flock(held, fcntl.LOCK_EX)
         try:
             path = beside / "features.npy"
             with progress_bar() as progress:
@@ -75,12 +82,35 @@ class FeatureStore:
                     raise
         finally:
             shutil.rmtree(beside, ignore_errors=True)
+            os.close(held)
 
 
 def feature_key(data_fingerprint: str, encoder: FrozenEncoder) -> str:
     """Hash of everything that the features depend on: weights, options, data."""
     content = json.dumps({"encoder": encoder.identity, "data": data_fingerprint}, sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()
+
+
+def _sweep(folder: Path) -> None:
+    """Removes what killed runs left half-written beside `folder`, but nothing that a run is still writing.
+
+    A run holds a lock on the folder that it writes, from before there is anything in it; the system takes it away when
+    the process ends, however it ends.
+    """
+    for left in folder.parent.glob(f"{folder.name}{WRITING}*"):
+        try:
+            if not any(left.iterdir()):
+                continue
+            free = os.open(left, os.O_RDONLY)
+        except FileNotFoundError:  # its run has just ended
+            continue
+        try:
+            fcntl.flock(free, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(left, ignore_errors=True)
+        except BlockingIOError:
+            pass
+        finally:
+            os.close(free)
 
 
 def _encode_into(path: Path, split: WindowSplit, encoder: FrozenEncoder, progress: Progress) -> tuple[int, int]:

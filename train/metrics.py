@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import math
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +15,7 @@ from tensorboardX import SummaryWriter
 from train.config import TrainConfig
 
 FILE = "metrics.jsonl"
+WANDB_ID_FILE = "wandb_id.txt"
 
 
 class MetricsLog:
@@ -79,10 +81,20 @@ def _start_wandb(run_dir: Path, config: TrainConfig) -> Any:
         tags=config.wandb_tags,
         mode=config.wandb_mode,
         dir=run_dir,
-        id=run_dir.name,
+        id=wandb_id(run_dir),
         resume="allow",
         config=config.model_dump(mode="json"),
     )
+
+
+def wandb_id(run_dir: Path) -> str:
+    """The name under which Weights & Biases knows this run, drawn at its start; folders of equal name share none."""
+    path = run_dir / WANDB_ID_FILE
+    if not path.exists():
+        beside = path.with_suffix(".writing")
+        beside.write_text(uuid.uuid4().hex)
+        beside.rename(path)
+    return path.read_text()
 
 
 def _drop_beyond(path: Path, step: int) -> None:

@@ -1,4 +1,6 @@
+import fcntl
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +70,36 @@ def test_output_that_is_not_finite_names_its_windows_and_is_not_kept(tmp_path: P
     with pytest.raises(ValueError, match=r"not finite for windows \[5\]"):
         FeatureStore(tmp_path).get(a_split(values=values), an_encoder())
     assert not list(tmp_path.iterdir())
+
+
+def test_what_a_killed_run_left_goes_and_what_another_is_writing_stays(tmp_path: Path) -> None:
+    key = feature_key("data", an_encoder())
+    killed, writing, unrelated = (
+        tmp_path / f"{name}.writing-{end}" for name, end in ((key, os.getpid()), (key, "b"), ("other", "c"))
+    )
+    for folder in (killed, writing, unrelated):
+        folder.mkdir()
+        (folder / "features.npy").write_bytes(b"half")
+    held = os.open(writing, os.O_RDONLY)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    features = FeatureStore(tmp_path).get(a_split(), an_encoder())
+    os.close(held)
+    assert features.encoder_passes == 3
+    assert set(tmp_path.iterdir()) == {features.path.parent, writing, unrelated}
+
+
+def test_a_run_that_is_writing_holds_what_it_writes(tmp_path: Path) -> None:
+    """A second run that starts meanwhile sweeps, but leaves the first one's folder alone."""
+
+    def with_a_second_run(series: np.ndarray) -> np.ndarray:
+        if series[0, 0, 0] > 0:
+            FeatureStore(tmp_path).get(a_split(), an_encoder())
+        return series.sum(axis=2)
+
+    first = FrozenEncoder(an_encoder().identity, with_a_second_run, batch_size=4)
+    features = FeatureStore(tmp_path).get(a_split(), first)
+    np.testing.assert_array_equal(features.array_NxF, VALUES_WxVxT.sum(axis=2))
+    assert list(tmp_path.iterdir()) == [features.path.parent]
 
 
 def test_an_encoder_that_fails_half_way_leaves_nothing(tmp_path: Path) -> None:

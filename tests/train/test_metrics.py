@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from train.config import TrainConfig
-from train.metrics import MetricsLog, check_wandb
+from train.metrics import MetricsLog, check_wandb, wandb_id
 
 CONFIG = TrainConfig.model_validate({})
 
@@ -46,6 +46,15 @@ def test_tensorboard_gets_the_numbers(tmp_path: Path) -> None:
         log.write(1, "train", {"loss": 2.5})
     (events,) = (tmp_path / "tensorboard").iterdir()
     assert b"train/loss" in events.read_bytes()
+
+
+def test_runs_in_folders_of_equal_name_have_each_their_own_name_for_good(tmp_path: Path) -> None:
+    folders = [tmp_path / parent / "run" for parent in "ab"]
+    for folder in folders:
+        folder.mkdir(parents=True)
+    names = [wandb_id(folder) for folder in folders]
+    assert names[0] != names[1]
+    assert [wandb_id(folder) for folder in folders] == names
 
 
 @pytest.mark.skipif(importlib.util.find_spec("wandb") is not None, reason="wandb is installed")
