@@ -122,6 +122,22 @@ def test_again_gives_the_same_numbers_and_trains_nothing(evaluated: Evaluated) -
     assert log.read_text().count('"kind": "train"') == trained > 0
 
 
+def test_a_run_that_was_moved_with_its_simulated_home_is_measured_as_before(
+    simulated_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = a_run(simulated_home, Path("run"), train_data_path=None, simulate_days=3, max_steps=2)
+    report = evaluate(folder)
+    shutil.move("run", "moved")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    log = tmp_path / "moved" / "baseline_statistics" / "metrics.jsonl"
+    trained = log.read_text().count('"kind": "train"')
+    assert evaluate(Path("../moved")) == report
+    assert log.read_text().count('"kind": "train"') == trained > 0
+    assert not (tmp_path / "run").exists()
+
+
 def test_without_descriptions_in_a_file_of_embeddings_the_rest_is_measured(
     simulated_home: Path, tmp_path: Path, captions_of_home: list[str]
 ) -> None:
