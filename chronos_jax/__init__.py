@@ -16,6 +16,10 @@ _HOMES = {
 }
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 def __getattr__(name: str) -> Any:
     """Imports the public classes on first use, so that `import chronos_jax` costs nothing."""
     if name not in _HOMES:

@@ -54,6 +54,11 @@ def parity_table() -> defaultdict[str, dict[str, float]]:
     return PARITY
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--write-parity") and config.getoption("numprocesses", None):
+        raise pytest.UsageError("--write-parity needs all parity tests in one process: run it without -n")
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     if session.config.getoption("--write-parity"):
         parity_readme.write(Path(session.config.rootpath) / "README.md", PARITY)

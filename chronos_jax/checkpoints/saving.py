@@ -34,6 +34,17 @@ def save_safetensors(
     Raises:
         CheckpointError: the arrays are not those of the table, the destination is taken or cannot be written.
     """
+    dtype = common_dtype(params, table)
+    arrays = dict(flatten(params))
+    write_safetensors(folder, table, lambda weight: np.asarray(arrays[weight.path]), dtype, config, overwrite)
+
+
+def common_dtype(params: Mapping[str, Any], table: Sequence[Weight]) -> np.dtype:
+    """The one type of a model's parameters.
+
+    Raises:
+        CheckpointError: the arrays are not those of the table, or not all float32 or all bfloat16; lists everything.
+    """
     arrays = dict(flatten(params))
     problems = list(
         shape_mismatches(
@@ -45,9 +56,8 @@ def save_safetensors(
     if dtypes not in (["float32"], ["bfloat16"]):
         problems.append(f"the arrays are of {', '.join(dtypes)}, expected all float32 or all bfloat16")
     if problems:
-        raise CheckpointError.listing(f"cannot write {folder}, the parameters are not those of the model", problems)
-    dtype = np.dtype(arrays[table[0].path].dtype)
-    write_safetensors(folder, table, lambda weight: np.asarray(arrays[weight.path]), dtype, config, overwrite)
+        raise CheckpointError.listing("the parameters are not those of the model", problems)
+    return np.dtype(arrays[table[0].path].dtype)
 
 
 def write_safetensors(

@@ -60,7 +60,9 @@ def as_series(inputs: Any) -> list[Float[np.ndarray, "_ _"]]:
             raise ValueError(f"input {i} has shape {x.shape}; every input needs at least one variate and one time step")
         if np.isinf(x).any():
             variate = int(np.isinf(x).any(axis=-1).argmax())
-            raise ValueError(f"input {i}, variate {variate} holds infinite values; use NaN for missing ones")
+            raise ValueError(
+                f"input {i}, variate {variate} holds values that are infinite or beyond float32; NaN means missing"
+            )
     return series
 
 
@@ -74,7 +76,7 @@ def as_float32(array: Any, name: str) -> Float[np.ndarray, "..."]:
             raise TypeError(f"its type is {converted.dtype}")
         return converted.astype(np.float32, copy=False)
     except (TypeError, ValueError) as error:
-        raise TypeError(f"{name} must be an array of numbers: {error}") from error
+        raise TypeError(f"{name} must be an array of numbers, NaN where missing: {error}") from error
 
 
 def _variates_by_time(x: Any, index: int) -> Float[np.ndarray, "v t"]:

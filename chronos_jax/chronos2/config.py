@@ -1,13 +1,24 @@
 """The configuration of a Chronos-2 checkpoint: what `config.json` says, validated."""
 
-import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 PUBLISHED_QUANTILES = (0.01, *(round(0.05 * i, 2) for i in range(1, 20)), 0.99)
+
+FORECASTING_SETTINGS = {
+    "context_length",
+    "input_patch_size",
+    "input_patch_stride",
+    "max_output_patches",
+    "output_patch_size",
+    "quantiles",
+    "time_encoding_scale",
+    "use_arcsinh",
+    "use_reg_token",
+}
+"""All settings of a published `chronos_config`; the reference refuses any other."""
 
 
 class UnsupportedConfigError(ValueError):
@@ -68,19 +79,18 @@ class Chronos2Config(BaseModel):
                 f"(model_type {raw.get('model_type')!r}, architectures {raw.get('architectures')!r})"
             )
         architectures = raw.get("architectures") or ["Chronos2Model"]
-        if architectures[0] != "Chronos2Model":
+        if architectures != ["Chronos2Model"]:
             raise UnsupportedConfigError(
-                f"this is a {architectures[0]} checkpoint, not a Chronos2Model; only Chronos-2 is supported so far"
+                f"this is a checkpoint of architectures {architectures!r}; only ['Chronos2Model'] is supported so far"
             )
         forecasting = raw["chronos_config"]
+        if not isinstance(forecasting, Mapping):
+            raise UnsupportedConfigError(f"chronos_config must be a JSON object, found {forecasting!r}")
         problems = _unsupported(raw, forecasting)
         renamed = {"input_patch_size": "patch_size"}
         fields = {name: raw[name] for name in cls.model_fields if name in raw}
-        fields |= {
-            renamed.get(key, key): value
-            for key, value in forecasting.items()
-            if renamed.get(key, key) in cls.model_fields and value is not None
-        }
+        flattened = {renamed.get(str(key), str(key)): value for key, value in forecasting.items() if value is not None}
+        fields |= {name: value for name, value in flattened.items() if name in cls.model_fields}
         required = ("d_model", "d_kv", "d_ff", "num_layers", "num_heads", "context_length", "patch_size", "quantiles")
         problems += [f"{name} is missing" for name in required if name not in fields]
         # A boolean or a single patch that is absent means what the reference's dataclass defaults to.
@@ -93,17 +103,6 @@ class Chronos2Config(BaseModel):
         except ValidationError as error:
             listed = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'config'}: {e['msg']}" for e in error.errors())
             raise UnsupportedConfigError(f"cannot use this Chronos-2 configuration: {listed}") from error
-
-    @classmethod
-    def from_file(cls, path: Path) -> "Chronos2Config":
-        """Reads a `config.json`. Raises UnsupportedConfigError as `from_dict`, also when the file is not JSON."""
-        try:
-            raw = json.loads(path.read_text(encoding="utf-8"))
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise UnsupportedConfigError(f"{path} is not a JSON file: {error}") from error
-        if not isinstance(raw, dict):
-            raise UnsupportedConfigError(f"{path} holds a {type(raw).__name__}, expected a JSON object")
-        return cls.from_dict(raw)
 
     def to_dict(self) -> dict[str, Any]:
         """The published form, which the reference reads."""
@@ -158,4 +157,12 @@ def _unsupported(raw: Mapping[str, Any], forecasting: Mapping[str, Any]) -> list
     scaling = raw.get("rope_scaling")
     if scaling:
         problems.append(f"rope_scaling is not supported (found {scaling!r})")
+    problems += [f"unknown setting chronos_config.{key}" for key in sorted(set(forecasting) - FORECASTING_SETTINGS)]
+    reg = bool(forecasting.get("use_reg_token", False))
+    follows = {"vocab_size": 2 if reg else 1, "pad_token_id": 0} | ({"reg_token_id": 1} if reg else {})
+    problems += [
+        f"{key} must be {value} where use_reg_token is {reg}, found {raw[key]!r}"
+        for key, value in follows.items()
+        if raw.get(key, value) != value
+    ]
     return problems

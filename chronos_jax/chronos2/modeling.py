@@ -113,8 +113,12 @@ class Chronos2Model(nnx.Module):
             ValueError: When shapes do not fit together, the future is longer than the future patches, or there is no
                 such layer.
         """
-        if context_GxVxT.ndim != 3:
-            raise ValueError(f"context must have shape (groups, variates, time), found {context_GxVxT.shape}")
+        if context_GxVxT.ndim != 3 or 0 in context_GxVxT.shape:
+            raise ValueError(
+                f"context must have shape (groups, variates, time), none of them 0, found {tuple(context_GxVxT.shape)}"
+            )
+        if num_output_patches < 1:
+            raise ValueError(f"num_output_patches must be at least 1, found {num_output_patches}")
         groups, variates, length = context_GxVxT.shape
         _check_shape("context mask", context_mask_GxVxT, (groups, variates, length))
         _check_shape("variate mask", variate_mask_GxV, (groups, variates))
@@ -122,8 +126,8 @@ class Chronos2Model(nnx.Module):
         context_GxVxT = context_GxVxT[..., -self.config.context_length :]
         observed_GxVxT = ~jnp.isnan(context_GxVxT)
         if context_mask_GxVxT is not None:
-            observed_GxVxT &= context_mask_GxVxT[..., -self.config.context_length :]
-        real_GxV = jnp.ones((groups, variates), bool) if variate_mask_GxV is None else variate_mask_GxV
+            observed_GxVxT &= context_mask_GxVxT[..., -self.config.context_length :] > 0
+        real_GxV = jnp.ones((groups, variates), bool) if variate_mask_GxV is None else variate_mask_GxV > 0
         observed_GxVxT &= real_GxV[..., None]
         loc_GxVx1, scale_GxVx1 = location_and_scale(context_GxVxT, observed_GxVxT)
 

@@ -16,8 +16,9 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
 from chronos_jax.checkpoints.loading import load_params
-from chronos_jax.checkpoints.saving import save_safetensors
+from chronos_jax.checkpoints.saving import common_dtype, save_safetensors
 from chronos_jax.checkpoints.sources import load_config, resolve
+from chronos_jax.checkpoints.weights import nest
 from chronos_jax.chronos2.batching import Batch, as_series, batches, warn_if_all_missing
 from chronos_jax.chronos2.config import Chronos2Config
 from chronos_jax.chronos2.encoder import blocks_until
@@ -46,14 +47,20 @@ class Chronos2Pipeline:
         Args:
             config: The model's configuration.
             params: Nested dictionary of arrays in the model's layout, float32 or bfloat16 throughout.
-            mesh: Devices over which batches are spread, parameters copied to each; JAX's default device if None.
+            mesh: Devices over which batches are spread, and parameters along their logical axes (copied to each device
+                where all are on "data"); JAX's default device if None.
+
+        Raises:
+            CheckpointError: Parameters are not those of the configuration, or not of one type, listing everything.
         """
+        table = weight_table(config)
+        dtype = common_dtype(params, table)
         self.config = config
         self.mesh = mesh
-        dtype = jax.tree.leaves(params)[0].dtype
         model = nnx.eval_shape(lambda: Chronos2Model(config, dtype=dtype, rngs=nnx.Rngs(0)))
         self._graphdef, state = nnx.split(model)
-        nnx.replace_by_pure_dict(state, jax.device_put(params, named_sharding(mesh) if mesh else None))
+        shardings = nest((weight, named_sharding(mesh, weight.axes)) for weight in table) if mesh else None
+        nnx.replace_by_pure_dict(state, jax.device_put(params, shardings))
         self._state = state
 
     @classmethod
@@ -88,6 +95,8 @@ class Chronos2Pipeline:
         if dtype not in ("float32", "bfloat16"):
             raise ValueError(f"dtype must be 'float32' or 'bfloat16', found {dtype!r}")
         if random := parse_random_name(str(name_or_folder)):
+            if revision is not None or base is not None:
+                raise ValueError(f"{name_or_folder!r} names random weights, to which neither revision nor base apply")
             config, seed = random
             params = random_params(config, seed)
             if dtype == "bfloat16":
@@ -104,7 +113,9 @@ class Chronos2Pipeline:
         Raises:
             CheckpointError: The folder exists and holds anything, unless `overwrite`.
         """
-        save_safetensors(Path(folder), self.params, weight_table(self.config), self.config.to_dict(), overwrite)
+        dtype = jax.tree.leaves(self.params)[0].dtype
+        config = self.config.to_dict() | {"torch_dtype": str(dtype)}
+        save_safetensors(Path(folder), self.params, weight_table(self.config), config, overwrite)
 
     @property
     def params(self) -> dict[str, Any]:
@@ -162,6 +173,9 @@ class Chronos2Pipeline:
         pool_variates: bool = True,
     ) -> Any:
         """Encoder embeddings. An input's never depend on the others, on their order or on `batch_size`.
+
+        Bit for bit, where batches have the same shape. Where shapes differ, products are summed in another order, and the
+        difference is 1e-6 of the largest value in float32, the rounding of the type (about 5e-3) in bfloat16.
 
         Args:
             inputs: A 3-d array (inputs, variates, time), or a list of 1-d (time) and 2-d (variates, time) arrays of any

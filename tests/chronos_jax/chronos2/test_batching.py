@@ -73,7 +73,11 @@ def test_inputs_are_not_modified():
         (np.zeros((3, 4)), ValueError, r"3 dimensions.*\(3, 4\)"),
         ([np.zeros((1, 2, 3))], ValueError, r"input 0 must be 1-d .*\(1, 2, 3\)"),
         ([np.zeros(3), np.zeros(0)], ValueError, "input 1 has shape"),
-        ([np.zeros((2, 3)), np.array([[0, 1], [np.inf, 0]])], ValueError, "input 1, variate 1 holds infinite"),
+        (
+            [np.zeros((2, 3)), np.array([[0, 1], [np.inf, 0]])],
+            ValueError,
+            "input 1, variate 1 holds values that are infinite",
+        ),
         (["abc"], TypeError, "input 0 must be an array of numbers"),
         ([np.array(["2024-01-01"], "M8[D]")], TypeError, "input 0 must be an array of numbers"),
         ([{"target": np.zeros(3)}], TypeError, "input 0 is a dictionary"),

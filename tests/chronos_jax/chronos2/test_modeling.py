@@ -181,7 +181,8 @@ def test_a_future_longer_than_its_patches_is_refused(pipeline):
 @pytest.mark.parametrize(
     ("context", "arguments", "message"),
     [
-        ((2, 16), {}, r"context must have shape \(groups, variates, time\), found \(2, 16\)"),
+        ((2, 16), {}, r"context must have shape \(groups, variates, time\).* found \(2, 16\)"),
+        ((2, 0, 16), {}, r"none of them 0, found \(2, 0, 16\)"),
         ((2, 3, 16), {"context_mask_GxVxT": (2, 3, 15)}, r"context mask must have shape \(2, 3, 16\)"),
         ((2, 3, 16), {"variate_mask_GxV": (3, 2)}, r"variate mask must have shape \(2, 3\)"),
         ((2, 3, 16), {"future_GxVxH": (2, 1, 8)}, r"known future must have shape \(2, 3, any\)"),
@@ -197,6 +198,11 @@ def test_shapes_that_do_not_fit_are_named(context, arguments, message):
             jnp.zeros(context),
             **{name: jnp.zeros(shape, kinds.get(name, bool)) for name, shape in arguments.items()},
         )
+
+
+def test_a_forecast_of_no_patch_is_refused(pipeline):
+    with pytest.raises(ValueError, match="num_output_patches must be at least 1, found 0"):
+        pipeline.model(jnp.zeros((1, 1, 16)), num_output_patches=0)
 
 
 def test_the_model_is_pure_under_grad_and_vmap(pipeline):

@@ -99,7 +99,7 @@ def test_without_pooling_variates_there_is_a_vector_for_each(pipeline):
 def test_padding_is_never_pooled(pipeline):
     x = walks(3, 50)
     late = np.concatenate([np.full((3, 70), np.nan, np.float32), x], axis=1)
-    for pooling in ("mean", "last"):
+    for pooling in ("mean", "max", "last"):
         expected = pipeline.embed([x] * 3, pooling=pooling)
         np.testing.assert_allclose(pipeline.embed([late], pooling=pooling)[0], expected[0], rtol=0, atol=1e-5)
 
@@ -124,8 +124,12 @@ def test_a_second_call_with_other_lengths_of_the_same_buckets_compiles_nothing(p
     assert pipeline_module._encode._cache_size() == before
 
 
-def test_a_mesh_spreads_the_batch_and_gives_the_same_numbers(pipeline):
-    spread = Chronos2Pipeline.from_pretrained("random:tiny", mesh=make_mesh())
+@pytest.mark.parametrize("shape", [{"data": 8}, {"data": 2, "fsdp": 2, "tensor": 2}])
+def test_a_mesh_spreads_batch_and_parameters_and_gives_the_same_numbers(pipeline, shape):
+    spread = Chronos2Pipeline.from_pretrained("random:tiny", mesh=make_mesh(shape))
+    kernel = spread.params["encoder"]["blocks"]["mlp"]["wi"]["kernel"]
+    shards = shape.get("fsdp", 1) * shape.get("tensor", 1)
+    assert kernel.addressable_shards[0].data.size * shards == kernel.size
     x = walks(11, 3, 50)  # no multiple of the eight devices
     np.testing.assert_allclose(spread.embed(x, pooling="mean"), pipeline.embed(x, pooling="mean"), rtol=0, atol=1e-5)
 
@@ -162,6 +166,16 @@ def test_a_checkpoint_loads_as_it_was_saved(pipeline, tmp_path):
     assert again.fingerprint == pipeline.fingerprint
     assert Chronos2Pipeline.from_pretrained("random:tiny@1").fingerprint != pipeline.fingerprint
     assert Chronos2Pipeline.from_pretrained("random:tiny", dtype="bfloat16").fingerprint != pipeline.fingerprint
+
+
+def test_parameters_that_are_not_those_of_the_configuration_are_refused(pipeline):
+    with pytest.raises(ValueError, match=r"shared\.embedding has shape"):
+        Chronos2Pipeline(SIZES["chronos-2-small"], pipeline.params)
+
+
+def test_random_weights_have_no_revision():
+    with pytest.raises(ValueError, match="neither revision nor base"):
+        Chronos2Pipeline.from_pretrained("random:tiny", revision="main")
 
 
 def test_saving_over_something_is_refused_unless_asked_for(pipeline, tmp_path):
