@@ -174,8 +174,8 @@ class Chronos2Pipeline:
     ) -> Any:
         """Encoder embeddings. An input's never depend on the others, on their order or on `batch_size`.
 
-        Bit for bit, where batches have the same shape. Where shapes differ, products are summed in another order, and the
-        difference is 1e-6 of the largest value in float32, the rounding of the type (about 5e-3) in bfloat16.
+        Bit for bit, where batches have the same shape. Where shapes differ, products are summed in another order: the
+        difference is 1e-6 of the largest value in float32, and the rounding of the type (about 5e-3) in bfloat16.
 
         Args:
             inputs: A 3-d array (inputs, variates, time), or a list of 1-d (time) and 2-d (variates, time) arrays of any
