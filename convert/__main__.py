@@ -1,6 +1,7 @@
 """Published safetensors to Orbax and back, inspected and verified."""
 
 import logging
+import os
 import sys
 from collections.abc import Sequence
 
@@ -37,4 +38,6 @@ def main(args: Sequence[str] | None = None) -> int:
 if __name__ == "__main__":
     # Orbax and asyncio log with a traceback what they raise as well, and an error is to be one line.
     logging.disable(logging.ERROR)
+    # Copying files needs no accelerator: it would be taken from whoever uses it.
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")
     sys.exit(main())

@@ -31,7 +31,9 @@ def check_destination(folder: Path, overwrite: bool = False) -> Path:
         raise CheckpointError(f"cannot write {folder}: it exists and is no folder; choose another destination")
     names = sorted(path.name for path in folder.iterdir())
     if names and not overwrite:
-        raise CheckpointError(f"{folder} exists and is not empty; choose another destination, or ask to overwrite it")
+        raise CheckpointError(
+            f"{folder} exists and is not empty; choose another destination, or overwrite it (--overwrite, overwrite=True)"
+        )
     if foreign := [name for name in names if name not in (CONFIG, PARAMS) and ".safetensors" not in name]:
         raise CheckpointError(
             f"{folder} is not only a checkpoint, and overwriting it would delete {', '.join(foreign)}; "

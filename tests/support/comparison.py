@@ -69,6 +69,7 @@ def relative_error(ours: np.ndarray, reference: np.ndarray) -> float:
     """max|Δ| / max|reference|."""
     assert ours.shape == reference.shape
     assert np.isfinite(ours).all()
+    assert np.isfinite(reference).all()
     return float(np.abs(ours - reference).max() / np.abs(reference).max())
 
 
