@@ -32,7 +32,7 @@ def check_destination(folder: Path, overwrite: bool = False) -> Path:
     names = sorted(path.name for path in folder.iterdir())
     if names and not overwrite:
         raise CheckpointError(
-            f"{folder} exists and is not empty; choose another destination, or overwrite it (--overwrite, overwrite=True)"
+            f"{folder} exists and is not empty; choose another destination, or pass --overwrite (overwrite=True)"
         )
     if foreign := [name for name in names if name not in (CONFIG, PARAMS) and ".safetensors" not in name]:
         raise CheckpointError(
