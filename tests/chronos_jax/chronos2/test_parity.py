@@ -35,27 +35,33 @@ def test_every_case_agrees_in_float32(size, checkpoint, parity_table):
 
 
 @pytest.mark.parametrize(
-    ("size", "name"),
+    ("size", "names"),
     [
-        ("tiny", "univariate, 2,048 steps"),
-        ("tiny", "values of 1e8"),
-        ("tiny", "future covariates"),
-        ("tiny", "mixed groups"),
-        ("chronos-2-small", "multivariate, 5 × 50"),
-        pytest.param("chronos-2", "multivariate, 5 × 50", marks=pytest.mark.full_size),
+        ("tiny", ("univariate, 2,048 steps", "values of 1e8", "future covariates", "mixed groups")),
+        ("chronos-2-small", ("multivariate, 5 × 50",)),
+        pytest.param("chronos-2", ("multivariate, 5 × 50",), marks=pytest.mark.full_size),
     ],
 )
-def test_in_bfloat16_the_port_is_as_near_to_float32_as_the_reference(size, name, checkpoint):
+def test_in_bfloat16_the_port_is_as_near_to_float32_as_the_reference(size, names, checkpoint):
+    """The largest error of all cases together; of a single one it is a matter of luck, its mean square is not."""
     exact = reference_pipeline(checkpoint(size))
     rounded = reference_pipeline(checkpoint(size), dtype="bfloat16")
     port = Chronos2Pipeline.from_pretrained(checkpoint(size), dtype="bfloat16")
-    case = CASES[name]()
-    expected = run_reference(exact, case)
-    theirs = run_reference(rounded, case)
-    ours, valid = run_port(port, case)
-    for quantity in ("embedding", "forecast"):
-        budget = 1.1 * errors(theirs, valid, expected)[quantity]
-        assert errors(ours, valid, expected)[quantity] <= budget, quantity
+    largest = {"embedding": [0.0, 0.0], "forecast": [0.0, 0.0]}
+    for name in names:
+        case = CASES[name]()
+        expected, theirs = run_reference(exact, case), run_reference(rounded, case)
+        ours, valid = run_port(port, case)
+        for quantity, pair in largest.items():
+            for side, outputs in enumerate((ours, theirs)):
+                pair[side] = max(pair[side], errors(outputs, valid, expected)[quantity])
+        for a, b, c in (
+            (ours.hidden[valid], theirs.hidden[valid], expected.hidden[valid]),
+            (ours.quantiles, theirs.quantiles, expected.quantiles),
+        ):
+            assert np.square(a - c).mean() < np.square(b - c).mean(), name
+    for quantity, (our_error, reference_error) in largest.items():
+        assert our_error <= 1.1 * reference_error, quantity
 
 
 @pytest.mark.parametrize("name", ["multivariate, 5 × 50", "NaN inside", "future covariates", "mixed groups"])
