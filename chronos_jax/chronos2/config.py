@@ -81,7 +81,7 @@ class Chronos2Config(BaseModel):
         architectures = raw.get("architectures") or ["Chronos2Model"]
         if architectures != ["Chronos2Model"]:
             raise UnsupportedConfigError(
-                f"this is a checkpoint of architectures {architectures!r}; only ['Chronos2Model'] is supported so far"
+                f"this is a checkpoint of {architectures!r}, not ['Chronos2Model']: only Chronos-2 is supported so far"
             )
         forecasting = raw["chronos_config"]
         if not isinstance(forecasting, Mapping):

@@ -46,7 +46,7 @@ def test_the_time_scale_defaults_to_the_context_length():
         ({"d_kv": 5}, "d_kv must be even"),
         ({"architectures": ["ChronosBoltModelForForecasting"]}, "ChronosBoltModelForForecasting"),
         ({"rope_scaling": {"type": "yarn"}}, "rope_scaling"),
-        ({"architectures": 5}, "architectures 5"),
+        ({"architectures": 5}, "checkpoint of 5"),
         ({"chronos_config": None}, "chronos_config must be a JSON object"),
         ({"chronos_config": {"use_magic": True}}, "unknown setting chronos_config.use_magic"),
         ({"vocab_size": 77}, "vocab_size must be 2 .*77"),
