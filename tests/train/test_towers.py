@@ -1,7 +1,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import torch
+import pytest
 from flax import nnx
 
 from train.towers import AlignmentModel, BagOfWordsTower, ProjectionHead
@@ -16,6 +16,7 @@ X = jax.random.normal(jax.random.key(1), (3, 6))
 
 def test_the_head_is_linear_layernorm_gelu_linear() -> None:
     """The same layers in PyTorch, in the order of the issue, give the same numbers."""
+    torch = pytest.importorskip("torch", reason="torch is not installed (extra: test)")
     ours = head()
     theirs = torch.nn.Sequential(
         torch.nn.Linear(6, 16), torch.nn.LayerNorm(16, eps=1e-6), torch.nn.GELU("tanh"), torch.nn.Linear(16, 4)
