@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import tyro
-from pydantic import ModelWrapValidatorHandler, ValidationError, model_validator
 
-from train.config import TrainConfig, describe, read_config
+from train.command_line import OneLineFaults
+from train.config import TrainConfig, read_config
 
 WRITTEN = {
     "configuration, versions": "config.json",
@@ -71,18 +71,8 @@ def parse(arguments: Sequence[str]) -> TrainConfig:
     return TrainConfig.model_validate(options.model_dump())
 
 
-class _CommandLine(TrainConfig):
-    """Options whose faults end the command: Tyro would show Pydantic's error as it is, with type and address."""
-
-    @model_validator(mode="wrap")
-    @classmethod
-    def _faults_in_one_line(
-        cls, values: dict[str, object], validate: ModelWrapValidatorHandler["_CommandLine"]
-    ) -> "_CommandLine":
-        try:
-            return validate(values)
-        except ValidationError as error:
-            sys.exit(f"error: {'; '.join(describe(error))}")
+class _CommandLine(OneLineFaults, TrainConfig):
+    """The options as the command line gives them."""
 
 
 def keep_what_is_compiled() -> None:

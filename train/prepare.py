@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import tyro
 from jaxtyping import Bool, Int64, Shaped
-from pydantic import ConfigDict, Field, ModelWrapValidatorHandler, ValidationError, model_validator
+from pydantic import ConfigDict, Field, model_validator
 from rich.console import Console
 from rich.table import Table
 
-from train.config import describe
+from train.command_line import OneLineFaults
 from train.console import progress_bar
 from train.smarthome.captions import Names, Scene, captions
 from train.smarthome.dataset import Header, Source, SplitName, Window
@@ -239,18 +239,8 @@ def _summary(folder: Path, header: Header) -> Table:
     return table
 
 
-class _CommandLine(PrepareOptions):
-    """Options whose faults end the command: Tyro would show Pydantic's error as it is, with type and address."""
-
-    @model_validator(mode="wrap")
-    @classmethod
-    def _faults_in_one_line(
-        cls, values: dict[str, object], validate: ModelWrapValidatorHandler["_CommandLine"]
-    ) -> "_CommandLine":
-        try:
-            return validate(values)
-        except ValidationError as error:
-            sys.exit(f"error: {'; '.join(describe(error))}")
+class _CommandLine(OneLineFaults, PrepareOptions):
+    """The options as the command line gives them."""
 
 
 def main() -> None:

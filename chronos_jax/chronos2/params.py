@@ -49,23 +49,12 @@ def _attention(index: int, kind: str, d_model: int, inner: int, layers: int) -> 
 
 def _feed_forward(index: int, d_model: int, d_ff: int, layers: int) -> list[Weight]:
     source, target = f"encoder.block.{{layer}}.layer.{index}", ("encoder", "blocks", "mlp")
+    shapes = {"wi": ((d_ff, d_model), ("layers", "embed", "mlp")), "wo": ((d_model, d_ff), ("layers", "mlp", "embed"))}
     return [
         _norm(source, "mlp", d_model, layers),
-        Weight(
-            f"{source}.mlp.wi.weight",
-            (*target, "wi", "kernel"),
-            (d_ff, d_model),
-            ("layers", "embed", "mlp"),
-            True,
-            layers,
-        ),
-        Weight(
-            f"{source}.mlp.wo.weight",
-            (*target, "wo", "kernel"),
-            (d_model, d_ff),
-            ("layers", "mlp", "embed"),
-            True,
-            layers,
+        *(
+            Weight(f"{source}.mlp.{name}.weight", (*target, name, "kernel"), shape, axes, True, layers)
+            for name, (shape, axes) in shapes.items()
         ),
     ]
 
