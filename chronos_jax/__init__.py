@@ -6,13 +6,16 @@ if TYPE_CHECKING:
     from chronos_jax.chronos2.config import Chronos2Config
     from chronos_jax.chronos2.modeling import Chronos2Model
     from chronos_jax.chronos2.pipeline import Chronos2Pipeline
+    from chronos_jax.plotting import plot, plot_attention
 
-__all__ = ["Chronos2Config", "Chronos2Model", "Chronos2Pipeline"]
+__all__ = ["Chronos2Config", "Chronos2Model", "Chronos2Pipeline", "plot", "plot_attention"]
 
 _HOMES = {
     "Chronos2Config": "chronos_jax.chronos2.config",
     "Chronos2Model": "chronos_jax.chronos2.modeling",
     "Chronos2Pipeline": "chronos_jax.chronos2.pipeline",
+    "plot": "chronos_jax.plotting",
+    "plot_attention": "chronos_jax.plotting",
 }
 
 
@@ -21,7 +24,7 @@ def __dir__() -> list[str]:
 
 
 def __getattr__(name: str) -> Any:
-    """Imports the public classes on first use, so that `import chronos_jax` costs nothing."""
+    """Imports public names on first use, so that `import chronos_jax` costs nothing."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module

@@ -44,6 +44,26 @@ def make_mesh(shape: Mapping[str, int] | None = None, devices: Sequence[jax.Devi
     return jax.make_mesh(tuple(sizes), MESH_AXES, axis_types=(AxisType.Auto,) * len(MESH_AXES), devices=devices)
 
 
+def device_mesh(name: str) -> Mesh | None:
+    """One device as a mesh: "cpu", "gpu" or "cuda", "tpu", with a number for others than the first, as in "cuda:1".
+
+    "auto" is None: JAX's default device.
+
+    Raises:
+        ValueError: There is no such device, listing those there are.
+    """
+    if name == "auto":
+        return None
+    platform, _, number = name.partition(":")
+    try:
+        devices = jax.local_devices(backend="gpu" if platform == "cuda" else platform)
+        return make_mesh(devices=[devices[int(number or 0)]])
+    except (RuntimeError, ValueError, IndexError) as error:
+        raise ValueError(
+            f'no device {name!r}: give "auto", "cpu", "cuda", "cuda:1", "tpu" …; JAX sees {jax.local_devices()}'
+        ) from error
+
+
 def partition_spec(logical_axes: Sequence[str | None]) -> PartitionSpec:
     """The PartitionSpec of an array whose axes are named `logical_axes` (None: not split).
 

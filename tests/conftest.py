@@ -30,6 +30,18 @@ def casas_file() -> Path:
 
 
 @pytest.fixture(scope="session")
+def etth1_file() -> Path:
+    """17,420 hours of an electricity transformer: `date` and seven variates, `OT` the last."""
+    return shared_file("data/forecasting/ETTh1.csv.gz")
+
+
+@pytest.fixture(scope="session")
+def etth1() -> Path:
+    """17,420 hours of seven real variates."""
+    return shared_file("data/forecasting/ETTh1.csv.gz")
+
+
+@pytest.fixture(scope="session")
 def reference_checkpoint() -> Path:
     """The tiny Chronos-2 checkpoint that the reference's own tests use."""
     return shared_file("reference/dummy-chronos2-model")

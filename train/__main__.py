@@ -1,13 +1,13 @@
 """The command `python -m train`: train on a configuration, measure, and say where everything is."""
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import tyro
 
+from chronos_jax.compilation_cache import keep_what_is_compiled
 from train.command_line import OneLineFaults
 from train.config import TrainConfig, read_config
 
@@ -73,15 +73,6 @@ def parse(arguments: Sequence[str]) -> TrainConfig:
 
 class _CommandLine(OneLineFaults, TrainConfig):
     """The options as the command line gives them."""
-
-
-def keep_what_is_compiled() -> None:
-    """Keeps compiled functions in the user's cache folder, for the next run; JAX_COMPILATION_CACHE_DIR overrides it."""
-    import jax
-
-    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        jax.config.update("jax_compilation_cache_dir", str(cache / "chronos_jax" / "compiled"))
 
 
 if __name__ == "__main__":

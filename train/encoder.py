@@ -58,6 +58,7 @@ def load_encoder(config: TrainConfig, mesh: Mesh | None = None) -> FrozenEncoder
             batch_size=series_BxVxT.shape[0] * series_BxVxT.shape[1],  # counted in variates
             pooling=config.pooling,
             layer=config.layer,
+            progress=False,
             pool_variates=config.variate_pooling == "mean",
         )
         features_BxF = np.stack(embedded).reshape(len(embedded), -1)

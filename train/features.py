@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 from rich.progress import Progress
 
-from train.console import progress_bar
+from chronos_jax.progress import progress_bar
 from train.encoder import FrozenEncoder
 from train.smarthome.dataset import WindowSplit
 

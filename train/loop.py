@@ -11,10 +11,10 @@ from jax.sharding import Mesh
 from jaxtyping import PyTree
 from rich.progress import Progress, TaskID
 
+from chronos_jax.progress import progress_bar
 from chronos_jax.sharding import batch_shards, make_mesh
 from train.checkpointing import Checkpoints
 from train.config import TrainConfig
-from train.console import progress_bar
 from train.data import captions_of, open_splits
 from train.encoder import load_encoder
 from train.features import FeatureStore

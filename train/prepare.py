@@ -15,8 +15,8 @@ from pydantic import ConfigDict, Field, model_validator
 from rich.console import Console
 from rich.table import Table
 
+from chronos_jax.progress import progress_bar
 from train.command_line import OneLineFaults
-from train.console import progress_bar
 from train.smarthome.captions import Names, Scene, captions
 from train.smarthome.dataset import Header, Source, SplitName, Window
 from train.smarthome.events import Events, read_events

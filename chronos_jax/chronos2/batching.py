@@ -1,99 +1,75 @@
-"""Ragged user input to batches of few fixed shapes.
+"""Ragged tasks to batches of few fixed shapes.
 
-Inputs are ordered by length and rounded up to a bucket of patches and of variates, so that a jitted function compiles
-once a bucket and never again. Rounding up adds missing values on the left and masked variates, which change nothing but
-the last bits of the result. The shape an input is computed in depends on that input alone, except for the number of
-groups computed beside it.
+Groups of tasks are ordered by length and rounded up to a bucket of patches and of variates, so that a jitted function
+compiles once a bucket and never again. Rounding up adds missing values on the left and masked variates, which change
+nothing but the last bits of the result. The shape a group is computed in depends on that group alone, except for the
+number of groups computed beside it.
 """
 
-import warnings
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Hashable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
 
+from chronos_jax.chronos2.tasks import Task
 from chronos_jax.layers.patching import num_patches
 
 
+class Place(NamedTuple):
+    """Where a task stands in a batch: its rows are `[group, first : first + variates]`."""
+
+    task: int
+    group: int
+    first: int
+
+
 class Batch(NamedTuple):
-    """Groups of one bucket.
+    """Groups of one bucket; groups and variates beyond those that have a place are empty.
 
     Attributes:
-        indices: Positions in the user's input of the first groups; rows beyond are empty.
+        places: One for each task.
         context_GxVxT: Histories at the right end, NaN elsewhere.
         variate_mask_GxV: True for real variates.
+        target_mask_GxV: True for targets.
+        future_GxVxH: What is known ahead, NaN elsewhere; None where nothing is of any task of the call.
     """
 
-    indices: list[int]
+    places: list[Place]
     context_GxVxT: Float[np.ndarray, "g v t"]
     variate_mask_GxV: Bool[np.ndarray, "g v"]
+    target_mask_GxV: Bool[np.ndarray, "g v"]
+    future_GxVxH: Float[np.ndarray, "g v h"] | None
 
 
-def as_series(inputs: Any) -> list[Float[np.ndarray, "_ _"]]:
-    """Every accepted form of input as a list of float32 arrays (variates, time).
-
-    Args:
-        inputs: A 3-d array (inputs, variates, time), or a sequence of 1-d (time) and 2-d (variates, time) arrays of any
-            lengths; NumPy, JAX or PyTorch arrays, or nested lists of numbers. Nothing is modified.
+def joint_groups(
+    tasks: Sequence[Task], batch_size: int, cross_learning: bool, group_ids: Sequence[Hashable] | None
+) -> list[list[int]]:
+    """Tasks that see each other, by index: each alone, those of one id, or, for cross-learning, `batch_size` series.
 
     Raises:
-        ValueError: No input, a wrong number of dimensions, an empty series, or infinite values, naming the input.
-        TypeError: Something that is not an array of numbers.
+        ValueError: Both ways of grouping asked for, or not one id for each task.
     """
-    if hasattr(inputs, "ndim"):
-        array = as_float32(inputs, "inputs")
-        if array.ndim != 3:
-            raise ValueError(
-                f"an array of inputs must have 3 dimensions (inputs, variates, time), found shape {array.shape}; "
-                "pass a list for series of one input each"
-            )
-        series = list(array)
-    elif isinstance(inputs, Sequence) and not isinstance(inputs, str | bytes):
-        series = [_variates_by_time(x, i) for i, x in enumerate(inputs)]
-    else:
-        raise TypeError(f"inputs must be a 3-d array or a list of 1-d and 2-d arrays, found {type(inputs).__name__}")
-    if not series:
-        raise ValueError("inputs is empty; give at least one time series")
-    for i, x in enumerate(series):
-        if not x.size:
-            raise ValueError(f"input {i} has shape {x.shape}; every input needs at least one variate and one time step")
-        if np.isinf(x).any():
-            variate = int(np.isinf(x).any(axis=-1).argmax())
-            raise ValueError(
-                f"input {i}, variate {variate} holds values that are infinite or beyond float32; NaN means missing"
-            )
-    return series
-
-
-def as_float32(array: Any, name: str) -> Float[np.ndarray, "..."]:
-    """A NumPy, JAX or PyTorch array, or nested lists of numbers, as float32. Raises TypeError for anything else."""
-    if hasattr(array, "detach"):  # PyTorch, recognised without importing it
-        array = array.detach().cpu().float().numpy()
-    try:
-        converted = np.asarray(array)
-        if converted.dtype.kind in "OSUMmc":
-            raise TypeError(f"its type is {converted.dtype}")
-        return converted.astype(np.float32, copy=False)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"{name} must be an array of numbers, NaN where missing: {error}") from error
-
-
-def _variates_by_time(x: Any, index: int) -> Float[np.ndarray, "v t"]:
-    if isinstance(x, dict):
-        raise TypeError(f"input {index} is a dictionary; embed takes 1-d and 2-d arrays")
-    array = as_float32(x, f"input {index}")
-    if array.ndim not in (1, 2):
-        raise ValueError(f"input {index} must be 1-d (time) or 2-d (variates, time), found shape {array.shape}")
-    return array[None, :] if array.ndim == 1 else array
-
-
-def warn_if_all_missing(series: list[Float[np.ndarray, "_ _"]]) -> None:
-    """Warns of inputs in which nothing is observed: what the model says of them means nothing."""
-    empty = [i for i, x in enumerate(series) if np.isnan(x).all()]
-    if empty:
-        shown = ", ".join(map(str, empty[:10])) + (", …" if len(empty) > 10 else "")
-        warnings.warn(f"nothing is observed in {len(empty)} of {len(series)} inputs ({shown})", stacklevel=3)
+    if group_ids is not None:
+        if cross_learning:
+            raise ValueError("cross_learning joins all inputs of a batch; give it or group_ids, not both")
+        if len(group_ids) != len(tasks):
+            raise ValueError(f"group_ids needs one id for each of the {len(tasks)} inputs, found {len(group_ids)}")
+        groups: dict[Hashable, list[int]] = {}
+        for index, group in enumerate(group_ids):
+            groups.setdefault(group, []).append(index)
+        return list(groups.values())
+    if not cross_learning:
+        return [[index] for index in range(len(tasks))]
+    runs: list[list[int]] = []
+    series = batch_size
+    for index, task in enumerate(tasks):
+        if series >= batch_size:
+            runs.append([])
+            series = 0
+        runs[-1].append(index)
+        series += task.history_VxT.shape[0]
+    return runs
 
 
 def half_octave(n: int) -> int:
@@ -108,41 +84,63 @@ def variate_bucket(n: int) -> int:
 
 
 def batches(
-    series: list[Float[np.ndarray, "_ _"]],
+    tasks: Sequence[Task],
+    groups: Sequence[Sequence[int]],
     patch_size: int,
     batch_size: int,
+    *,
+    appended_patches: int = 0,
     tokens_per_batch: int | None = None,
     shards: int = 1,
 ) -> Iterator[Batch]:
-    """Batches that together hold every input once, in order of bucket and length.
+    """Batches that together hold every task once, in order of bucket and length.
 
     Args:
-        series: Histories, already cut to the context length.
+        tasks: Histories already cut to the context length.
+        groups: Tasks that see each other, by index.
         patch_size: Time steps a patch.
-        batch_size: The most series (variates, counting those that fill up) in a batch; one input is never split.
-        tokens_per_batch: The most patches in a batch; no limit by default.
-        shards: The number of groups is made a multiple of this, with empty groups where need be.
+        batch_size: The most series (variates, counting those that fill up) in a batch; a group is never split.
+        appended_patches: Positions that the model adds to each variate, for `tokens_per_batch`.
+        tokens_per_batch: The most positions in a batch; no limit by default.
+        shards: Groups are made a multiple of this with empty ones; where a batch is a single group of so many variates,
+            the variates are, instead.
     """
-    buckets: dict[tuple[int, int], list[int]] = {}
-    for index in sorted(range(len(series)), key=lambda i: series[i].shape[-1]):
-        variates, length = series[index].shape
-        bucket = variate_bucket(variates), half_octave(num_patches(length, patch_size))
-        buckets.setdefault(bucket, []).append(index)
-    for (variates, patches), indices in buckets.items():
+    longest = [max(tasks[i].history_VxT.shape[1] for i in group) for group in groups]
+    known = any(task.future_KxH.size for task in tasks)
+    buckets: dict[tuple[int, int], list[Sequence[int]]] = {}
+    for g in sorted(range(len(groups)), key=longest.__getitem__):
+        variates = sum(tasks[i].history_VxT.shape[0] for i in groups[g])
+        bucket = variate_bucket(variates), half_octave(num_patches(longest[g], patch_size))
+        buckets.setdefault(bucket, []).append(groups[g])
+    for (variates, patches), members in buckets.items():
         most = max(batch_size // variates, 1)
         if tokens_per_batch is not None:
-            most = min(most, max(tokens_per_batch // (variates * patches), 1))
-        for start in range(0, len(indices), most):
-            chosen = indices[start : start + most]
-            groups = -(-min(half_octave(len(chosen)), most) // shards) * shards
-            yield _fill(series, chosen, groups, variates, patches * patch_size)
+            most = min(most, max(tokens_per_batch // (variates * (patches + appended_patches)), 1))
+        for start in range(0, len(members), most):
+            chosen = members[start : start + most]
+            if len(chosen) == 1 and variates >= shards > 1:
+                shape = 1, -(-variates // shards) * shards
+            else:
+                shape = -(-min(half_octave(len(chosen)), most) // shards) * shards, variates
+            yield _fill(tasks, chosen, (*shape, patches * patch_size), known)
 
 
-def _fill(series: list[np.ndarray], indices: list[int], groups: int, variates: int, length: int) -> Batch:
-    context_GxVxT = np.full((groups, variates, length), np.nan, np.float32)
-    mask_GxV = np.zeros((groups, variates), bool)
-    for row, index in enumerate(indices):
-        x = series[index]
-        context_GxVxT[row, : x.shape[0], length - x.shape[1] :] = x
-        mask_GxV[row, : x.shape[0]] = True
-    return Batch(indices, context_GxVxT, mask_GxV)
+def _fill(tasks: Sequence[Task], groups: Sequence[Sequence[int]], shape: tuple[int, int, int], known: bool) -> Batch:
+    context_GxVxT = np.full(shape, np.nan, np.float32)
+    variate_mask_GxV, target_mask_GxV = np.zeros(shape[:2], bool), np.zeros(shape[:2], bool)
+    horizon = max(task.future_KxH.shape[1] for task in tasks) if known else 0
+    future_GxVxH = np.full((*shape[:2], horizon), np.nan, np.float32)
+    places = []
+    for g, group in enumerate(groups):
+        first = 0
+        for index in group:
+            history, targets, future = tasks[index]
+            variates, steps = history.shape
+            context_GxVxT[g, first : first + variates, shape[2] - steps :] = history
+            variate_mask_GxV[g, first : first + variates] = True
+            target_mask_GxV[g, first : first + targets] = True
+            if future.size:
+                future_GxVxH[g, first + variates - len(future) : first + variates] = future
+            places.append(Place(index, g, first))
+            first += variates
+    return Batch(places, context_GxVxT, variate_mask_GxV, target_mask_GxV, future_GxVxH if known else None)

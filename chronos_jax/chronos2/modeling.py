@@ -8,7 +8,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, DTypeLike, Float, Int
 
 from chronos_jax.chronos2.config import Chronos2Config
-from chronos_jax.chronos2.encoder import Encoder
+from chronos_jax.chronos2.encoder import Attentions, Encoder
 from chronos_jax.layers.feed_forward import ResidualBlock
 from chronos_jax.layers.instance_norm import denormalize, location_and_scale, normalize
 from chronos_jax.layers.patching import patch_from_left, patch_from_right
@@ -25,12 +25,14 @@ class Encoded(NamedTuple):
             none of a variate that only fills up its group. Hidden states elsewhere are finite and mean nothing.
         loc_GxVx1: Mean of each variate's observed values, float32.
         scale_GxVx1: Their population standard deviation, float32.
+        attentions: Weights of every block computed, time (L, G, V, A, S, S) and group (L, G, S, A, V, V), where asked.
     """
 
     hidden_GxVxSxD: Float[Array, "g v s d"]
     mask_GxVxS: Bool[Array, "g v s"]
     loc_GxVx1: Float[Array, "g v 1"]
     scale_GxVx1: Float[Array, "g v 1"]
+    attentions: Attentions | None = None
 
 
 class Chronos2Model(nnx.Module):
@@ -94,6 +96,7 @@ class Chronos2Model(nnx.Module):
         num_output_patches: int = 1,
         valid_output_patches: Int[Array, ""] | int | None = None,
         layer: int = -1,
+        output_attentions: bool = False,
     ) -> Encoded:
         """Encodes groups of series; of a context longer than the model's, the last `context_length` steps.
 
@@ -108,6 +111,8 @@ class Chronos2Model(nnx.Module):
             valid_output_patches: How many of them count, by default all; may be traced. The states of those that count
                 are then the same as if no more had been asked for.
             layer: Whose output to return, see `Encoder.__call__`.
+            output_attentions: Whether to return the attention weights, too. With A heads, a block's take
+                A * (S + V) / d_model times the memory of its hidden states.
 
         Raises:
             ValueError: When shapes do not fit together, the future is longer than the future patches, or there is no
@@ -146,8 +151,9 @@ class Chronos2Model(nnx.Module):
         masks.append(real_GxV[..., None] & asked_N[None, None, :])
 
         mask_GxVxS = jnp.concatenate(masks, axis=-1)
-        hidden_GxVxSxD = self.encoder(jnp.concatenate(parts, axis=2), mask_GxVxS, layer)
-        return Encoded(hidden_GxVxSxD, mask_GxVxS, loc_GxVx1, scale_GxVx1)
+        embedded_GxVxSxD = jnp.concatenate(parts, axis=2)
+        hidden_GxVxSxD, attentions = self.encoder(embedded_GxVxSxD, mask_GxVxS, layer, output_attentions)
+        return Encoded(hidden_GxVxSxD, mask_GxVxS, loc_GxVx1, scale_GxVx1, attentions)
 
     def _context_patches(
         self,

@@ -1,166 +1,188 @@
-"""`Chronos2Pipeline`: pretrained Chronos-2 for arrays of any form (reference: chronos.chronos2.pipeline)."""
+"""`Chronos2Pipeline`: pretrained Chronos-2 for arrays and tables of any form (reference: chronos.chronos2.pipeline)."""
 
-import hashlib
-import json
 import warnings
-from collections.abc import Iterator
-from functools import cached_property, partial
-from pathlib import Path
-from typing import Any, Literal
+from collections.abc import Callable, Hashable, Sequence
+from typing import TYPE_CHECKING, Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from flax import nnx
-from jax.sharding import Mesh
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
-from chronos_jax.checkpoints.loading import load_params
-from chronos_jax.checkpoints.saving import common_dtype, save_safetensors
-from chronos_jax.checkpoints.sources import load_config, resolve
-from chronos_jax.checkpoints.weights import nest
-from chronos_jax.chronos2.batching import Batch, as_series, batches, warn_if_all_missing
-from chronos_jax.chronos2.config import Chronos2Config
-from chronos_jax.chronos2.encoder import blocks_until
-from chronos_jax.chronos2.modeling import Chronos2Model, Encoded
-from chronos_jax.chronos2.params import weight_table
-from chronos_jax.chronos2.pooling import Pooling, check_pooling, pool
-from chronos_jax.chronos2.random_weights import parse_random_name, random_params
+from chronos_jax.chronos2.batching import joint_groups
+from chronos_jax.chronos2.covariates import encode_covariates
+from chronos_jax.chronos2.embedding import attend_tasks, embed_tasks
+from chronos_jax.chronos2.encoder import Attentions, blocks_until
+from chronos_jax.chronos2.forecasting import Horizon, forecast_tasks
+from chronos_jax.chronos2.pooling import Pooling, check_pooling
+from chronos_jax.chronos2.pretrained import Pretrained
+from chronos_jax.chronos2.tasks import Task, as_tasks, stack_tasks, warn_if_nothing_observed
 from chronos_jax.layers.patching import num_patches
-from chronos_jax.sharding import batch_shards, named_sharding
+from chronos_jax.quantiles import check_levels, interpolate_quantiles
 
-DType = Literal["float32", "bfloat16"]
+if TYPE_CHECKING:
+    from narwhals.typing import IntoDataFrame
 
-CPU_TOKENS_PER_BATCH = 1024
-"""On a CPU, batches beyond this fall out of cache: 256 series of 512 steps took 3 times as long in one as in eight."""
-
-BATCHES_IN_FLIGHT = 2
-"""The device computes one batch while the host prepares and reads the others."""
+DECILES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 
-class Chronos2Pipeline:
+class Chronos2Pipeline(Pretrained):
     """A Chronos-2 model and what turns user input into its batches. Arrays returned are NumPy, float32."""
 
-    def __init__(self, config: Chronos2Config, params: dict[str, Any], *, mesh: Mesh | None = None) -> None:
-        """Puts parameters on the devices.
-
-        Args:
-            config: The model's configuration.
-            params: Nested dictionary of arrays in the model's layout, float32 or bfloat16 throughout.
-            mesh: Devices over which batches are spread, and parameters along their logical axes (copied to each device
-                where all are on "data"); JAX's default device if None.
-
-        Raises:
-            CheckpointError: Parameters are not those of the configuration, or not of one type, listing everything.
-        """
-        table = weight_table(config)
-        dtype = common_dtype(params, table)
-        self.config = config
-        self.mesh = mesh
-        model = nnx.eval_shape(lambda: Chronos2Model(config, dtype=dtype, rngs=nnx.Rngs(0)))
-        self._graphdef, state = nnx.split(model)
-        shardings = nest((weight, named_sharding(mesh, weight.axes)) for weight in table) if mesh else None
-        nnx.replace_by_pure_dict(state, jax.device_put(params, shardings))
-        self._state = state
-
-    @classmethod
-    def from_pretrained(
-        cls,
-        name_or_folder: str | Path,
+    def predict(
+        self,
+        inputs: Any,
+        prediction_length: int | None = None,
+        batch_size: int = 256,
+        context_length: int | None = None,
+        cross_learning: bool = False,
+        limit_prediction_length: bool = False,
         *,
-        dtype: DType = "float32",
-        revision: str | None = None,
-        cache_dir: str | Path | None = None,
-        local_files_only: bool = False,
-        base: str | Path | None = None,
-        mesh: Mesh | None = None,
-    ) -> "Chronos2Pipeline":
-        """Loads a checkpoint.
+        group_ids: Sequence[Hashable] | None = None,
+        max_output_patches: int | None = None,
+        unrolled_quantiles: Sequence[float] = DECILES,
+        after_batch: Callable[[], object] | None = None,
+        progress: bool | None = None,
+    ) -> list[Float[np.ndarray, "_ q horizon"]]:
+        """Quantile forecasts. An input's never depend on the others, on their order or on `batch_size`, to rounding.
+
+        Unless asked for, by `cross_learning` or `group_ids`. And codes of categories of inputs with several targets are
+        numbered over all inputs, as in the reference.
 
         Args:
-            name_or_folder: A hub name such as "amazon/chronos-2"; a folder with safetensors, an Orbax checkpoint or a
-                LoRA adapter (merged); or `random:SIZE[@SEED]` for random weights, SIZE one of chronos-2,
-                chronos-2-small, tiny.
-            dtype: Of parameters and of the wide products; scaling, softmax and norms are float32 in any case.
-            revision: Branch, tag or commit of the hub repository.
-            cache_dir: Where hub downloads are kept, by default the hub's own cache.
-            local_files_only: Never ask the hub.
-            base: For an adapter, its base model, where the adapter's own configuration does not name a usable one.
-            mesh: Devices over which batches are spread.
+            inputs: A 3-d array (inputs, variates, time); a list of 1-d (time) and 2-d (variates, time) arrays of any
+                lengths; or a list of dictionaries with `target`, `past_covariates`, `future_covariates`, see
+                `chronos_jax.chronos2.tasks.as_tasks`. NaN where missing. The variates of one input see each other.
+            prediction_length: Time steps ahead; by default `model_prediction_length`. Beyond that, the model's own
+                quantiles are appended to the history, see `chronos_jax.chronos2.forecasting`.
+            batch_size: The most series in a batch, counted in variates and covariates. With `cross_learning`, inputs
+                are joined, in the order given, until there are so many.
+            context_length: Time steps of each history to use, the last ones; by default the model's, and at most that.
+            cross_learning: All inputs of a batch see each other. The forecast then depends on `batch_size` and order.
+            limit_prediction_length: Refuse, rather than warn of, a horizon beyond `model_prediction_length`.
+            group_ids: One id for each input; inputs of one id see each other, as if they were one.
+            max_output_patches: Patches that one pass forecasts at the most; by default the model's.
+            unrolled_quantiles: Which of the model's quantiles are appended to go on beyond one pass.
+            after_batch: Called without arguments whenever a batch is done.
+            progress: Whether to show a progress bar; by default on a terminal, where there are several batches.
+
+        Returns:
+            For each input, an array (targets, quantiles, prediction_length), float32, in the units of the input.
 
         Raises:
-            CheckpointError: Nothing usable under this name, or files that do not fit together, listing everything.
-            UnsupportedConfigError: A configuration that this model does not have.
+            ValueError, TypeError: Inputs that are empty, infinite, of wrong dimensions or do not fit together, naming
+                the input; a horizon, batch size or context length below 1; quantiles that the model does not have.
         """
-        if dtype not in ("float32", "bfloat16"):
-            raise ValueError(f"dtype must be 'float32' or 'bfloat16', found {dtype!r}")
-        if random := parse_random_name(str(name_or_folder)):
-            if revision is not None or base is not None:
-                raise ValueError(f"{name_or_folder!r} names random weights, to which neither revision nor base apply")
-            config, seed = random
-            params = random_params(config, seed)
-            if dtype == "bfloat16":
-                params = jax.tree.map(lambda x: x.astype(jnp.bfloat16), params)
-        else:
-            source = resolve(name_or_folder, revision, cache_dir, local_files_only, base)
-            config = Chronos2Config.from_dict(load_config(source))
-            params = load_params(source, weight_table(config), dtype)
-        return cls(config, params, mesh=mesh)
+        length = self._prediction_length(prediction_length, limit_prediction_length)
+        steps = self._context_length(context_length)
+        tasks = as_tasks(inputs, length)
+        warn_if_nothing_observed(tasks)
+        return self._forecast(
+            _cut(tasks, steps),
+            length,
+            batch_size,
+            cross_learning,
+            group_ids=group_ids,
+            max_output_patches=max_output_patches,
+            unrolled_quantiles=unrolled_quantiles,
+            after_batch=after_batch,
+            progress=progress,
+        )
 
-    def save_pretrained(self, folder: str | Path, *, overwrite: bool = False) -> None:
-        """Writes config.json and model.safetensors, which the reference loads too.
+    def predict_quantiles(
+        self,
+        inputs: Any,
+        prediction_length: int | None = None,
+        quantile_levels: Sequence[float] = DECILES,
+        **predict_kwargs: Any,
+    ) -> tuple[list[Float[np.ndarray, "_ horizon levels"]], list[Float[np.ndarray, "_ horizon"]]]:
+        """Forecasts at any quantile levels, and the median.
+
+        Args:
+            inputs: As for `predict`.
+            prediction_length: As for `predict`.
+            quantile_levels: Between 0 and 1, in any order. Levels that the model does not have are interpolated, and
+                those beyond its outermost are given the outermost's values, with a warning.
+            predict_kwargs: Further arguments of `predict`.
+
+        Returns:
+            For each input, an array (targets, prediction_length, levels); and one (targets, prediction_length) with the
+            median, which the reference calls mean.
 
         Raises:
-            CheckpointError: The folder exists and holds anything, unless `overwrite`.
+            ValueError, TypeError: As `predict`; levels that are not between 0 and 1.
         """
-        dtype = jax.tree.leaves(self.params)[0].dtype
-        config = self.config.to_dict() | {"torch_dtype": str(dtype)}
-        save_safetensors(Path(folder), self.params, weight_table(self.config), config, overwrite)
+        self._check_levels(quantile_levels)
+        forecasts = self.predict(inputs, prediction_length, **predict_kwargs)
+        return self._at_levels(forecasts, quantile_levels), [x[..., 0] for x in self._at_levels(forecasts, [0.5])]
 
-    @property
-    def params(self) -> dict[str, Any]:
-        """Nested dictionary of the parameters, on their devices."""
-        return nnx.to_pure_dict(self._state)
+    def predict_df(
+        self,
+        df: "IntoDataFrame",
+        future_df: "IntoDataFrame | None" = None,
+        id_column: str = "item_id",
+        timestamp_column: str = "timestamp",
+        target: str | list[str] = "target",
+        prediction_length: int | None = None,
+        quantile_levels: Sequence[float] = DECILES,
+        batch_size: int = 256,
+        context_length: int | None = None,
+        cross_learning: bool = False,
+        validate_inputs: bool = True,
+        freq: str | None = None,
+        **predict_kwargs: Any,
+    ) -> Any:
+        """Forecasts of the series of a long DataFrame, one row each step.
 
-    @property
-    def model(self) -> Chronos2Model:
-        """The model, for use without the pipeline."""
-        return nnx.merge(self._graphdef, self._state)
+        Args:
+            df: A row for each series and time step: id, timestamp, targets; further columns are covariates, numeric or
+                categories. pandas, polars, or another eager frame that narwhals knows; in any order of rows.
+            future_df: Covariates that are known ahead: `prediction_length` rows for each series.
+            id_column: Whose values, text or numbers, name the series.
+            timestamp_column: Timestamps, or text that pandas reads as such; with or without a time zone.
+            target: One column, or several that see each other.
+            prediction_length: Time steps ahead; by default `model_prediction_length`.
+            quantile_levels: As for `predict_quantiles`.
+            batch_size: As for `predict`.
+            context_length: As for `predict`.
+            cross_learning: As for `predict`; series are in order of first appearance.
+            validate_inputs: False skips the checks and trusts that rows are sorted by series and time, and that
+                `future_df` has the rows of the horizon in the same order.
+            freq: Step of time as pandas names it ("h", "D", "MS" …); by default inferred, the same for all series.
+            predict_kwargs: Further arguments of `predict`, but for `limit_prediction_length`.
 
-    @cached_property
-    def fingerprint(self) -> str:
-        """SHA-256 of configuration and parameters, hexadecimal: equal if and only if the model is."""
-        digest = hashlib.sha256(json.dumps(self.config.to_dict(), sort_keys=True).encode())
-        for path, leaf in jax.tree_util.tree_leaves_with_path(self.params):
-            array = np.asarray(leaf)
-            digest.update(f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape}".encode())
-            digest.update(np.ascontiguousarray(array).view(np.uint8).data)
-        return digest.hexdigest()
+        Returns:
+            A frame of the user's kind with the columns id, timestamp, "target_name", "predictions" (the median) and one
+            for each quantile level, named by it; series in order of first appearance, then targets, then steps.
 
-    @property
-    def model_context_length(self) -> int:
-        """The longest history that the model sees, in time steps."""
-        return self.config.context_length
+        Raises:
+            ValueError, TypeError: Whatever is wrong with the frames, naming series and columns; see
+                `chronos_jax.frames.reading.read_frame`.
+        """
+        from chronos_jax.frames.forecast import forecast_frame
+        from chronos_jax.frames.reading import read_frame
 
-    @property
-    def model_output_patch_size(self) -> int:
-        """Time steps a patch."""
-        return self.config.patch_size
-
-    @property
-    def max_output_patches(self) -> int:
-        """Patches that one pass of the model forecasts at the most."""
-        return self.config.max_output_patches
-
-    @property
-    def model_prediction_length(self) -> int:
-        """Time steps that one pass of the model forecasts at the most."""
-        return self.config.max_output_patches * self.config.patch_size
-
-    @property
-    def quantiles(self) -> list[float]:
-        """Quantile levels of the forecast, increasing."""
-        return list(self.config.quantiles)
+        self._check_levels(quantile_levels)
+        length = self._prediction_length(prediction_length, limit=False)
+        steps = self._context_length(context_length)
+        targets = target if isinstance(target, list) else [target]
+        frame = read_frame(
+            df,
+            future_df,
+            target=targets,
+            prediction_length=length,
+            id_column=id_column,
+            timestamp_column=timestamp_column,
+            freq=freq,
+            validate=validate_inputs,
+        )
+        past_CxR, future_KxF = encode_covariates(frame.past, frame.future, frame.target_VxR, frame.lengths_N, length)
+        history_VxR = np.concatenate([frame.target_VxR, past_CxR])
+        tasks = stack_tasks(history_VxR, future_KxF, frame.lengths_N, len(targets))
+        warn_if_nothing_observed(tasks, names=frame.ids_N.tolist())
+        forecasts = self._forecast(_cut(tasks, steps), length, batch_size, cross_learning, **predict_kwargs)
+        shape = len(tasks), len(targets)
+        median = np.stack(self._at_levels(forecasts, [0.5])).reshape(*shape, length)
+        quantiles = np.stack(self._at_levels(forecasts, quantile_levels))
+        return forecast_frame(frame, targets, quantile_levels, median, quantiles)
 
     def embed(
         self,
@@ -171,6 +193,7 @@ class Chronos2Pipeline:
         pooling: Pooling | None = None,
         layer: int = -1,
         pool_variates: bool = True,
+        progress: bool | None = None,
     ) -> Any:
         """Encoder embeddings. An input's never depend on the others, on their order or on `batch_size`.
 
@@ -178,19 +201,19 @@ class Chronos2Pipeline:
         difference is 1e-6 of the largest value in float32, and the rounding of the type (about 5e-3) in bfloat16.
 
         Args:
-            inputs: A 3-d array (inputs, variates, time), or a list of 1-d (time) and 2-d (variates, time) arrays of any
-                lengths; NaN where missing. The variates of one input see each other.
+            inputs: As for `predict`, without future covariates. The variates of one input see each other.
             batch_size: The most series in a batch, counted in variates.
             context_length: Time steps of each history to use, the last ones; by default the model's, and at most that.
             pooling: None for all positions, or "mean", "max", "reg" or "last"; see `chronos_jax.chronos2.pooling`.
             layer: Whose output: -1 for the encoder's, normed; l for the l-th block's, 0 for what goes into the first.
-            pool_variates: Whether pooling runs over variates, too.
+            pool_variates: Whether pooling runs over targets, too.
+            progress: Whether to show a progress bar; by default on a terminal, where there are several batches.
 
         Returns:
-            Without pooling, as the reference: a list of arrays (V, N + 2, d_model) for the N context patches that the
-            input's own length fills, the REG token and one masked future patch; and a list of (loc, scale), each
-            (V, 1). Positions of patches in which nothing is observed mean nothing, but are finite. With pooling, an
-            array (inputs, d_model), or, with `pool_variates=False`, a list of arrays (V, d_model).
+            Without pooling, as the reference: a list of arrays (V, N + 2, d_model) for the V targets and the N context
+            patches that the input's own length fills, the REG token and one masked future patch; and a list of
+            (loc, scale), each (V, 1). Positions of patches in which nothing is observed mean nothing, but are finite.
+            With pooling, an array (inputs, d_model), or, with `pool_variates=False`, a list of arrays (V, d_model).
 
         Raises:
             ValueError, TypeError: Inputs that are empty, of wrong dimensions, infinite or not numbers; no such pooling
@@ -198,74 +221,124 @@ class Chronos2Pipeline:
         """
         check_pooling(pooling, self.config.use_reg_token)
         blocks_until(layer, self.config.num_layers)
-        context_length = self._context_length(context_length)
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, found {batch_size}")
-        series = [x[:, -context_length:] for x in as_series(inputs)]
-        warn_if_all_missing(series)
-
-        outputs: list[Any] = [None] * len(series)
-        for batch, encoded in self._run(series, batch_size, partial(_encode, layer, pooling, pool_variates)):
-            for row, index in enumerate(batch.indices):
-                outputs[index] = jax.tree.map(lambda x, row=row: x[row], encoded)
-        variates = [x.shape[0] for x in series]
+        _at_least_one("batch_size", batch_size)
+        steps = self._context_length(context_length)
+        tasks = as_tasks(inputs, 0)
+        warn_if_nothing_observed(tasks)
+        outputs = embed_tasks(self._runner, _cut(tasks, steps), batch_size, layer, pooling, pool_variates, progress)
         if pooling is None:
-            positions = [num_patches(x.shape[1], self.config.patch_size) + self._appended_positions for x in series]
-            kept = zip(outputs, variates, positions, strict=True)
-            embeddings, scales = [], []
-            for encoded, v, s in kept:
-                embeddings.append(encoded.hidden_GxVxSxD[:v, -s:])
-                scales.append((encoded.loc_GxVx1[:v], encoded.scale_GxVx1[:v]))
-            return embeddings, scales
-        if pool_variates:
-            return np.stack(outputs)
-        return [x[:v] for x, v in zip(outputs, variates, strict=True)]
+            return [x.hidden_VxSxD for x in outputs], [(x.loc_Vx1, x.scale_Vx1) for x in outputs]
+        return np.stack(outputs) if pool_variates else outputs
 
-    @property
-    def _appended_positions(self) -> int:
-        """Positions that `embed` adds to the context patches: REG, if there is one, and a masked future patch."""
-        return int(self.config.use_reg_token) + 1
+    def attention_weights(
+        self,
+        inputs: Any,
+        prediction_length: int = 1,
+        batch_size: int = 256,
+        context_length: int | None = None,
+        *,
+        progress: bool | None = None,
+    ) -> list[Attentions]:
+        """Attention weights of every block while it forecasts, as the reference's model with `output_attentions`.
+
+        Args:
+            inputs: As for `predict`.
+            prediction_length: Time steps ahead, within one pass of the model.
+            batch_size: As for `predict`.
+            context_length: As for `predict`.
+            progress: As for `predict`.
+
+        Returns:
+            For each input, over its V variates (targets, then covariates) and S positions (context patches, REG, future
+            patches): `time` (layers, V, heads, S, S), from position to position, and `group` (layers, S, heads, V, V),
+            from variate to variate; float32. `chronos_jax.plot_attention` draws them.
+
+        Raises:
+            ValueError, TypeError: As `predict`; a horizon beyond one pass.
+        """
+        length = self._prediction_length(prediction_length, limit=True)
+        steps = self._context_length(context_length)
+        _at_least_one("batch_size", batch_size)
+        tasks = as_tasks(inputs, length)
+        warn_if_nothing_observed(tasks)
+        patches = num_patches(length, self.config.patch_size)
+        return attend_tasks(self._runner, _cut(tasks, steps), patches, batch_size, progress)
 
     def _context_length(self, requested: int | None) -> int:
         longest = self.model_context_length
-        if requested is None:
-            return longest
-        if requested < 1:
-            raise ValueError(f"context_length must be at least 1, found {requested}")
-        if requested > longest:
-            warnings.warn(f"context_length {requested} is beyond the model's {longest}; using {longest}", stacklevel=3)
-        return min(requested, longest)
+        steps = longest if requested is None else _at_least_one("context_length", requested)
+        if steps > longest:
+            warnings.warn(f"context_length {steps} is beyond the model's {longest}; using {longest}", stacklevel=3)
+        return min(steps, longest)
 
-    def _run(self, series: list[np.ndarray], batch_size: int, function: Any) -> Iterator[tuple[Batch, Any]]:
-        """Applies a jitted function to every batch; yields NumPy results, a few batches behind what is computed."""
-        device = (self.mesh.devices.flat[0] if self.mesh else jax.local_devices()[0]).platform
-        shards = batch_shards(self.mesh) if self.mesh else 1
-        tokens = CPU_TOKENS_PER_BATCH * shards if device == "cpu" else None
-        pending: list[tuple[Batch, Any]] = []
-        for batch in batches(series, self.config.patch_size, batch_size, tokens, shards):
-            arrays = (batch.context_GxVxT, batch.variate_mask_GxV)
-            arrays = jax.device_put(arrays, named_sharding(self.mesh, ("batch",)) if self.mesh else None)
-            pending.append((batch, function(self._graphdef, self._state, *arrays)))
-            if len(pending) >= BATCHES_IN_FLIGHT:
-                done, result = pending.pop(0)
-                yield done, jax.device_get(result)
-        for done, result in pending:
-            yield done, jax.device_get(result)
+    def _prediction_length(self, requested: int | None, limit: bool) -> int:
+        longest = self.model_prediction_length
+        length = longest if requested is None else _at_least_one("prediction_length", requested)
+        if length > longest:
+            message = f"prediction_length {length} is beyond the {longest} steps for which the model is made"
+            if limit:
+                raise ValueError(
+                    f"{message}; ask for fewer, or, to forecast further, give limit_prediction_length=False"
+                )
+            warnings.warn(f"{message}; the quality of the forecast may degrade", stacklevel=3)
+        return length
+
+    def _forecast(
+        self,
+        tasks: list[Task],
+        prediction_length: int,
+        batch_size: int,
+        cross_learning: bool,
+        *,
+        group_ids: Sequence[Hashable] | None = None,
+        max_output_patches: int | None = None,
+        unrolled_quantiles: Sequence[float] = DECILES,
+        after_batch: Callable[[], object] | None = None,
+        progress: bool | None = None,
+    ) -> list[Float[np.ndarray, "_ q horizon"]]:
+        _at_least_one("batch_size", batch_size)
+        groups = joint_groups(tasks, batch_size, cross_learning, group_ids)
+        if max_output_patches is not None:
+            _at_least_one("max_output_patches", max_output_patches)
+        if not unrolled_quantiles or not set(unrolled_quantiles) <= set(self.quantiles):
+            raise ValueError(
+                f"unrolled quantiles must be a subset of the model's quantiles, {self.quantiles}; "
+                f"found {list(unrolled_quantiles)}"
+            )
+        horizon = Horizon(
+            num_patches(prediction_length, self.config.patch_size),
+            max_output_patches or self.max_output_patches,
+            tuple(self.quantiles.index(level) for level in sorted(unrolled_quantiles)),
+        )
+        return forecast_tasks(
+            self._runner, tasks, groups, horizon, prediction_length, batch_size, after_batch, progress
+        )
+
+    def _check_levels(self, levels: Sequence[float]) -> None:
+        """Raises ValueError for what is no list of quantile levels; warns of those beyond the model's."""
+        lowest, highest = self.quantiles[0], self.quantiles[-1]
+        if beyond := [float(level) for level in check_levels(levels) if not lowest <= level <= highest]:
+            warnings.warn(
+                f"quantile levels {beyond} are beyond those of the model, {lowest} … {highest}, and given their values",
+                stacklevel=3,
+            )
+
+    def _at_levels(
+        self, forecasts: list[Float[np.ndarray, "_ q horizon"]], levels: Sequence[float]
+    ) -> list[Float[np.ndarray, "_ horizon levels"]]:
+        """Forecasts at other quantile levels, which are then the last axis."""
+        at_levels = interpolate_quantiles(levels, self.quantiles, np.concatenate(forecasts))
+        rows = np.cumsum([len(x) for x in forecasts])[:-1]
+        return np.split(at_levels.swapaxes(1, 2), rows)
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2, 3))
-def _encode(
-    layer: int,
-    pooling: Pooling | None,
-    pool_variates: bool,
-    graphdef: nnx.GraphDef,
-    state: nnx.State,
-    context_GxVxT: Float[Array, "g v t"],
-    variate_mask_GxV: Array,
-) -> Encoded | Float[Array, "g *v d"]:
-    model = nnx.merge(graphdef, state)
-    encoded = model.encode(context_GxVxT, variate_mask_GxV=variate_mask_GxV, layer=layer)
-    if pooling is None:
-        return encoded
-    patches = context_GxVxT.shape[-1] // model.config.patch_size
-    return pool(encoded.hidden_GxVxSxD, encoded.mask_GxVxS, patches, pooling, pool_variates)
+def _cut(tasks: list[Task], steps: int) -> list[Task]:
+    """Tasks with the last steps of their histories."""
+    return [task._replace(history_VxT=task.history_VxT[:, -steps:]) for task in tasks]
+
+
+def _at_least_one(name: str, value: Any) -> int:
+    """The value. Raises ValueError where it is no whole number from 1 on."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        raise ValueError(f"{name} must be a whole number, at least 1, found {value!r}")
+    return int(value)

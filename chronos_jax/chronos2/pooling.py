@@ -19,6 +19,7 @@ def check_pooling(pooling: str | None, use_reg_token: bool) -> None:
 def pool(
     hidden_GxVxSxD: Float[Array, "g v s d"],
     mask_GxVxS: Bool[Array, "g v s"],
+    target_mask_GxV: Bool[Array, "g v"],
     num_context_patches: int,
     pooling: Pooling,
     pool_variates: bool,
@@ -26,11 +27,11 @@ def pool(
     """Pools positions, then, with `pool_variates`, variates; padding is never pooled.
 
     Over positions: "mean" and "max" take the context patches in which something is observed, "last" the last of them,
-    "reg" the REG token. Over variates: the maximum for "max", else the mean, of variates with anything observed, so
-    that every variate weighs the same. A variate, or an input, with nothing observed is zero.
+    "reg" the REG token. Over variates: the maximum for "max", else the mean, of targets with anything observed, so that
+    every target weighs the same. A variate, or an input, with nothing observed is zero.
     """
     seen_GxVxN = mask_GxVxS[..., :num_context_patches]
-    seen_GxV = jnp.any(seen_GxVxN, axis=-1)
+    seen_GxV = jnp.any(seen_GxVxN, axis=-1) & target_mask_GxV
     context = hidden_GxVxSxD[:, :, :num_context_patches]
     if pooling == "mean":
         pooled = _mean(context, seen_GxVxN)

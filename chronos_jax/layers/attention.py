@@ -34,6 +34,12 @@ class MultiHeadAttention(nnx.Module):
         self, x: Float[Array, "*batch s d"], keys: Bool[Array, "*batch s"], rotary: Rotary | None = None
     ) -> Float[Array, "*batch s d"]:
         """Attends from every position to those where `keys` holds; zero where none does."""
+        return self.with_weights(x, keys, rotary)[0]
+
+    def with_weights(
+        self, x: Float[Array, "*batch s d"], keys: Bool[Array, "*batch s"], rotary: Rotary | None = None
+    ) -> tuple[Float[Array, "*batch s d"], Float[Array, "*batch h s s"]]:
+        """What `__call__` gives, and each head's weights: a row for each query, in float32."""
         heads = (*x.shape[:-1], self.num_heads, -1)
         q, k, v = (projection(x).reshape(heads) for projection in (self.q, self.k, self.v))
         if rotary is not None:
@@ -41,8 +47,13 @@ class MultiHeadAttention(nnx.Module):
         logits = jnp.einsum("...qhd,...khd->...hqk", q, k, preferred_element_type=jnp.float32)
         weights = masked_softmax(logits, keys[..., None, None, :])
         y = jnp.einsum("...hqk,...khd->...qhd", weights.astype(v.dtype), v)
-        return self.o(y.reshape(*x.shape[:-1], -1))
+        return self.o(y.reshape(*x.shape[:-1], -1)), weights
 
     def alone(self, x: Float[Array, "*batch s d"], keys: Bool[Array, "*batch s"]) -> Float[Array, "*batch s d"]:
         """What `__call__` gives when every position attends to itself alone: its weight is then exactly 1."""
         return jnp.where(keys[..., None], self.o(self.v(x)), 0.0)
+
+    def weights_alone(self, keys: Bool[Array, "*batch s"]) -> Float[Array, "*batch s h 1 1"]:
+        """The weights that go with `alone`: 1 where the position counts, 0 elsewhere."""
+        weights = keys.astype(jnp.float32)[..., None, None, None]
+        return jnp.broadcast_to(weights, (*keys.shape, self.num_heads, 1, 1))

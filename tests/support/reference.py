@@ -14,13 +14,20 @@ from chronos_jax.chronos2.config import Chronos2Config
 from chronos_jax.chronos2.random_weights import random_tensors
 
 
-def reference_pipeline(folder: Path, dtype: str = "float32") -> Any:
-    """The reference's pipeline for a checkpoint folder; skips the test where the reference is not installed."""
+def reference_module(name: str) -> Any:
+    """A module of the reference; skips the test where it is not installed."""
     pytest.importorskip("torch", reason="the PyTorch reference is not installed (extra: test)")
     # Its imports and its transformers version warn of their own deprecations, which say nothing about this project.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        chronos = pytest.importorskip("chronos", reason="chronos-forecasting is not installed (extra: test)")
+        return pytest.importorskip(name, reason="chronos-forecasting is not installed (extra: test)")
+
+
+def reference_pipeline(folder: Path, dtype: str = "float32") -> Any:
+    """The reference's pipeline for a checkpoint folder; skips the test where the reference is not installed."""
+    chronos = reference_module("chronos")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         pipeline = chronos.Chronos2Pipeline.from_pretrained(folder, dtype=dtype)
     pipeline.model.eval()
     return pipeline

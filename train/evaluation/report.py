@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.sparse import csr_array
 
-from train.console import progress_bar
+from chronos_jax.progress import progress_bar
 from train.data import captions_of
 from train.evaluation.probe import probe
 from train.evaluation.retrieval import measure_retrieval

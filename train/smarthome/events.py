@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Int64, Shaped
 
-from train.console import progress_bar
+from chronos_jax.progress import progress_bar
 
 Form = Literal["annotated", "labelled"]
 

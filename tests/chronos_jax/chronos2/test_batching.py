@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chronos_jax.chronos2.batching import as_series, batches, half_octave, variate_bucket
+from chronos_jax.chronos2.batching import batches, half_octave, joint_groups, variate_bucket
+from chronos_jax.chronos2.tasks import Task
 
 
 @pytest.mark.parametrize(
@@ -22,69 +23,62 @@ def test_few_variates_are_exact():
     assert [variate_bucket(n) for n in (1, 5, 7, 8, 9, 13)] == [1, 5, 7, 8, 12, 16]
 
 
+def task(history, targets=None, future=None):
+    known = np.empty((0, 0), np.float32) if future is None else future
+    return Task(history, history.shape[0] if targets is None else targets, known)
+
+
 @given(
     st.lists(st.tuples(st.integers(1, 4), st.integers(1, 60)), min_size=1, max_size=20),
     st.integers(1, 12),
     st.sampled_from([None, 1, 40]),
     st.sampled_from([1, 4]),
+    st.booleans(),
 )
-def test_batches_hold_every_input_once_at_the_right_end(shapes, batch_size, tokens, shards):
-    series = [np.full(shape, i, np.float32) for i, shape in enumerate(shapes)]
+def test_batches_hold_every_task_once_at_the_right_end(shapes, batch_size, tokens, shards, cross_learning):
+    tasks = [task(np.full(shape, i, np.float32), targets=1) for i, shape in enumerate(shapes)]
+    groups = joint_groups(tasks, batch_size, cross_learning, None)
     seen = []
-    for batch in batches(series, 4, batch_size, tokens, shards):
-        groups, variates, length = batch.context_GxVxT.shape
-        assert groups % shards == 0
-        assert shards > 1 or groups * variates <= max(batch_size, variates)
+    for batch in batches(tasks, groups, 4, batch_size, tokens_per_batch=tokens, shards=shards):
+        size, variates, length = batch.context_GxVxT.shape
+        assert size % shards == 0 or (size == 1 and variates % shards == 0)
+        assert shards > 1 or cross_learning or size * variates <= max(batch_size, variates)
         assert length % 4 == 0
-        for row, index in enumerate(batch.indices):
-            v, t = shapes[index]
-            np.testing.assert_array_equal(batch.context_GxVxT[row, :v, length - t :], series[index])
-            assert np.isnan(batch.context_GxVxT[row]).sum() == variates * length - v * t
-            assert batch.variate_mask_GxV[row].sum() == v
-        assert not batch.variate_mask_GxV[len(batch.indices) :].any()
-        seen += batch.indices
-    assert sorted(seen) == list(range(len(series)))
+        assert batch.future_GxVxH is None
+        for place in batch.places:
+            v, t = shapes[place.task]
+            rows = place.group, slice(place.first, place.first + v)
+            np.testing.assert_array_equal(batch.context_GxVxT[*rows, length - t :], tasks[place.task].history_VxT)
+            assert np.isnan(batch.context_GxVxT[*rows, : length - t]).all()
+            assert batch.variate_mask_GxV[rows].all()
+            np.testing.assert_array_equal(batch.target_mask_GxV[rows], np.arange(v) < 1)
+        assert batch.variate_mask_GxV.sum() == sum(shapes[place.task][0] for place in batch.places)
+        seen += [place.task for place in batch.places]
+    assert sorted(seen) == list(range(len(tasks)))
 
 
-def test_every_form_of_input_is_a_list_of_variates_by_time():
-    torch = pytest.importorskip("torch", reason="torch is not installed (extra: test)")
-    import jax.numpy as jnp
-
-    assert [x.shape for x in as_series(np.zeros((2, 3, 4)))] == [(3, 4), (3, 4)]
-    assert [x.shape for x in as_series([np.zeros(4), np.zeros((2, 5))])] == [(1, 4), (2, 5)]
-    forms = [jnp.ones(4), torch.ones(4, requires_grad=True), torch.ones(2, 3, dtype=torch.bfloat16), [1, 2.5]]
-    assert [x.shape for x in as_series(forms)] == [(1, 4), (1, 4), (2, 3), (1, 2)]
-    assert {x.dtype for x in as_series(forms)} == {np.dtype(np.float32)}
-
-
-def test_inputs_are_not_modified():
-    x = np.arange(6.0)
-    x.setflags(write=False)
-    (series,) = as_series([x])
-    next(iter(batches([series], 4, 8)))
-    np.testing.assert_array_equal(x, np.arange(6.0))
+def test_what_is_known_ahead_stands_beside_the_last_variates():
+    future = np.arange(6, dtype=np.float32).reshape(2, 3)
+    tasks = [task(np.zeros((3, 5), np.float32), targets=1, future=future), task(np.ones((1, 5), np.float32))]
+    (batch,) = batches(tasks, [[0, 1]], 4, 8)
+    assert [tuple(place) for place in batch.places] == [(0, 0, 0), (1, 0, 3)]
+    expected = np.full((4, 3), np.nan, np.float32)
+    expected[1:3] = future
+    np.testing.assert_array_equal(batch.future_GxVxH[0], expected)
 
 
-@pytest.mark.parametrize(
-    ("inputs", "error", "message"),
-    [
-        ([], ValueError, "inputs is empty"),
-        (np.zeros((0, 1, 4)), ValueError, "inputs is empty"),
-        (np.zeros((3, 4)), ValueError, r"3 dimensions.*\(3, 4\)"),
-        ([np.zeros((1, 2, 3))], ValueError, r"input 0 must be 1-d .*\(1, 2, 3\)"),
-        ([np.zeros(3), np.zeros(0)], ValueError, "input 1 has shape"),
-        (
-            [np.zeros((2, 3)), np.array([[0, 1], [np.inf, 0]])],
-            ValueError,
-            "input 1, variate 1 holds values that are infinite",
-        ),
-        (["abc"], TypeError, "input 0 must be an array of numbers"),
-        ([np.array(["2024-01-01"], "M8[D]")], TypeError, "input 0 must be an array of numbers"),
-        ([{"target": np.zeros(3)}], TypeError, "input 0 is a dictionary"),
-        ("abc", TypeError, "must be a 3-d array or a list"),
-        (None, TypeError, "NoneType"),
-    ],
-)
-def test_what_is_wrong_with_the_input_is_said(inputs, error, message):
-    with pytest.raises(error, match=message):
-        as_series(inputs)
+def test_a_group_that_fills_the_batch_is_split_by_variate():
+    tasks = [task(np.zeros((1, 5), np.float32)) for _ in range(13)]
+    (batch,) = batches(tasks, [list(range(13))], 4, 8, shards=8)
+    assert batch.context_GxVxT.shape[:2] == (1, 16)
+
+
+def test_tasks_see_each_other_by_id_or_in_runs_of_the_batch_size():
+    tasks = [task(np.zeros((v, 5), np.float32)) for v in (1, 2, 1, 3, 1)]
+    assert joint_groups(tasks, 3, False, None) == [[0], [1], [2], [3], [4]]
+    assert joint_groups(tasks, 3, True, None) == [[0, 1], [2, 3], [4]]
+    assert joint_groups(tasks, 3, False, ["b", 7, "b", 7, "a"]) == [[0, 2], [1, 3], [4]]
+    with pytest.raises(ValueError, match="not both"):
+        joint_groups(tasks, 3, True, [0] * 5)
+    with pytest.raises(ValueError, match="one id for each of the 5 inputs, found 2"):
+        joint_groups(tasks, 3, False, [0, 1])

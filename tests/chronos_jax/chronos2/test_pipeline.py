@@ -2,12 +2,13 @@ import itertools
 import subprocess
 import sys
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from reference import walks, write_random_checkpoint
 
 from chronos_jax import Chronos2Config, Chronos2Pipeline
-from chronos_jax.chronos2 import pipeline as pipeline_module
+from chronos_jax.chronos2.embedding import _encode
 from chronos_jax.chronos2.random_weights import SIZES
 from chronos_jax.sharding import make_mesh
 
@@ -112,6 +113,19 @@ def test_layers(pipeline):
     assert all(np.abs(a - b).max() > 1e-2 for a, b in itertools.pairwise(outputs))
 
 
+def test_attention_weights_have_the_positions_of_each_inputs_own_length(pipeline):
+    inputs = [{"target": walks(t), "past_covariates": {"a": walks(t, seed=1)}} for t in (17, 60)]
+    layers, heads = SIZES["tiny"].num_layers, SIZES["tiny"].num_heads
+    for x, (time, group) in zip(inputs, pipeline.attention_weights(inputs, 20), strict=True):
+        positions = -(-len(x["target"]) // 16) + 1 + 2
+        assert time.shape == (layers, 2, heads, positions, positions)
+        assert group.shape == (layers, positions, heads, 2, 2)
+        np.testing.assert_allclose(time.sum(-1), 1, rtol=1e-5)
+        np.testing.assert_allclose(group.sum(-1), 1, rtol=1e-5)
+    with pytest.raises(ValueError, match="beyond the 1024 steps"):
+        pipeline.attention_weights(inputs, 1025)
+
+
 def test_a_context_length_uses_the_last_steps(pipeline):
     x = walks(2, 100)
     np.testing.assert_array_equal(pipeline.embed([x], context_length=37)[0][0], pipeline.embed([x[:, -37:]])[0][0])
@@ -119,9 +133,9 @@ def test_a_context_length_uses_the_last_steps(pipeline):
 
 def test_a_second_call_with_other_lengths_of_the_same_buckets_compiles_nothing(pipeline):
     pipeline.embed([walks(3, t) for t in (18, 50, 64)] * 3)
-    before = pipeline_module._encode._cache_size()
+    before = _encode._cache_size()
     pipeline.embed([walks(3, t, seed=5) for t in (32, 49, 58)] * 3)
-    assert pipeline_module._encode._cache_size() == before
+    assert _encode._cache_size() == before
 
 
 @pytest.mark.parametrize("shape", [{"data": 8}, {"data": 2, "fsdp": 2, "tensor": 2}])
@@ -135,7 +149,7 @@ def test_a_mesh_spreads_batch_and_parameters_and_gives_the_same_numbers(pipeline
 
 
 def test_histories_with_nothing_observed_are_warned_of_and_finite(pipeline):
-    with pytest.warns(UserWarning, match=r"nothing is observed in 1 of 2 inputs \(1\)"):
+    with pytest.warns(UserWarning, match="nothing is observed in the target of input 1:"):
         embeddings, scales = pipeline.embed([walks(20), np.full((2, 20), np.nan)])
     assert all(np.isfinite(x).all() for x in embeddings)
     np.testing.assert_array_equal(np.concatenate(scales[1], axis=1), [[0, 1], [0, 1]])
@@ -145,8 +159,8 @@ def test_histories_with_nothing_observed_are_warned_of_and_finite(pipeline):
     ("arguments", "message"),
     [
         ({"layer": 9}, "layer must lie between"),
-        ({"batch_size": 0}, "batch_size must be at least 1"),
-        ({"context_length": 0}, "context_length must be at least 1"),
+        ({"batch_size": 0}, "batch_size must be a whole number, at least 1"),
+        ({"context_length": 0}, "context_length must be a whole number, at least 1"),
     ],
 )
 def test_arguments_are_checked_before_anything_runs(pipeline, arguments, message):
@@ -157,6 +171,38 @@ def test_arguments_are_checked_before_anything_runs(pipeline, arguments, message
 def test_a_context_length_beyond_the_models_is_cut_with_a_warning(pipeline):
     with pytest.warns(UserWarning, match="context_length 9000 is beyond the model's 8192"):
         pipeline.embed([walks(20)], context_length=9000)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", jnp.bfloat16, np.dtype(jnp.bfloat16), "torch.bfloat16"])
+def test_types_are_given_as_users_of_any_library_give_them(dtype):
+    if dtype == "torch.bfloat16":
+        dtype = pytest.importorskip("torch", reason="torch is not installed (extra: test)").bfloat16
+    pipeline = Chronos2Pipeline.from_pretrained("random:tiny", dtype=dtype)
+    assert pipeline.params["shared"]["embedding"].dtype == jnp.bfloat16
+
+
+def test_other_types_are_refused():
+    with pytest.raises(ValueError, match="'float32' or 'bfloat16', found 'float16'"):
+        Chronos2Pipeline.from_pretrained("random:tiny", dtype="float16")
+
+
+def test_a_device_is_given_by_name():
+    here = Chronos2Pipeline.from_pretrained("random:tiny", device_map="cpu:3")
+    assert [d.id for d in here.params["shared"]["embedding"].devices()] == [3]
+    assert here.embed([walks(20)], pooling="mean").shape == (1, D_MODEL)
+    with pytest.raises(ValueError, match="no device 'cuda'"):
+        Chronos2Pipeline.from_pretrained("random:tiny", device_map="cuda")
+    with pytest.raises(ValueError, match="give one of them"):
+        Chronos2Pipeline.from_pretrained("random:tiny", device_map="cpu", mesh=make_mesh())
+
+
+def test_dictionaries_are_embedded_with_their_covariates(pipeline):
+    x, covariate = walks(2, 50), walks(50, seed=1)
+    (embedding,), _ = pipeline.embed([{"target": x, "past_covariates": {"a": covariate}}])
+    (together,), _ = pipeline.embed([np.concatenate([x, covariate[None]])])
+    np.testing.assert_array_equal(embedding, together[:2])
+    pooled = pipeline.embed([{"target": x, "past_covariates": {"a": covariate}}], pooling="mean")
+    np.testing.assert_allclose(pooled[0], together[:2, :-2].mean((0, 1)), rtol=1e-4, atol=1e-5)
 
 
 def test_a_checkpoint_loads_as_it_was_saved(pipeline, tmp_path):

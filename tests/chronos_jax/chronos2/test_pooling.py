@@ -13,6 +13,8 @@ MASK = jnp.array(
     bool,
 )
 
+TARGETS = jnp.array([[1, 1, 0], [1, 1, 1]], bool)
+
 
 @pytest.mark.parametrize(
     ("pooling", "expected"),
@@ -24,16 +26,23 @@ MASK = jnp.array(
     ],
 )
 def test_padding_is_never_pooled(pooling, expected):
-    by_variate = pool(HIDDEN, MASK, 3, pooling, pool_variates=False)
+    by_variate = pool(HIDDEN, MASK, TARGETS, 3, pooling, pool_variates=False)
     np.testing.assert_array_equal(by_variate[0], [*expected, jnp.zeros(2)])
-    whole = pool(HIDDEN, MASK, 3, pooling, pool_variates=True)
+    whole = pool(HIDDEN, MASK, TARGETS, 3, pooling, pool_variates=True)
     over_variates = jnp.max if pooling == "max" else jnp.mean
     np.testing.assert_allclose(whole[0], over_variates(jnp.stack(expected), axis=0))
 
 
+def test_covariates_are_not_pooled():
+    only_first = jnp.array([[1, 0, 0], [1, 0, 0]], bool)
+    np.testing.assert_array_equal(
+        pool(HIDDEN, MASK, only_first, 3, "mean", pool_variates=True)[0], (HIDDEN[0, 0, 1] + HIDDEN[0, 0, 2]) / 2
+    )
+
+
 @pytest.mark.parametrize("pooling", ["mean", "max", "last", "reg"])
 def test_nothing_observed_is_zero(pooling):
-    np.testing.assert_array_equal(pool(HIDDEN, MASK, 3, pooling, pool_variates=True)[1], jnp.zeros(2))
+    np.testing.assert_array_equal(pool(HIDDEN, MASK, TARGETS, 3, pooling, pool_variates=True)[1], jnp.zeros(2))
 
 
 def test_unknown_pooling_and_an_absent_reg_token_are_refused():

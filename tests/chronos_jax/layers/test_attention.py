@@ -52,3 +52,23 @@ def test_a_position_alone_attends_to_itself_with_weight_one(attention, x):
     alone = x.reshape(18, 1, 8)
     keys = jnp.arange(18)[:, None] % 3 != 0
     np.testing.assert_allclose(attention.alone(alone, keys), attention(alone, keys), rtol=1e-6, atol=1e-7)
+
+
+def test_the_weights_are_those_that_make_the_output(attention, x):
+    keys = jnp.broadcast_to(jnp.array([True, True, False, True, False, True]), (3, 6))
+    y, weights = attention.with_weights(x, keys)
+    np.testing.assert_array_equal(y, attention(x, keys))
+    assert weights.shape == (3, 2, 6, 6)
+    assert weights.dtype == jnp.float32
+    np.testing.assert_array_equal(weights[..., ~keys[0]], 0)
+    np.testing.assert_allclose(weights.sum(-1), 1, rtol=1e-6)
+    mixed = jnp.einsum("bhqk,bkhd->bqhd", weights, attention.v(x).reshape(3, 6, 2, 4))
+    np.testing.assert_allclose(y, attention.o(mixed.reshape(3, 6, 8)), rtol=1e-5, atol=1e-6)
+
+
+def test_the_weights_of_positions_alone_are_one_where_they_count(attention, x):
+    keys = jnp.arange(18)[:, None] % 3 != 0
+    _, expected = attention.with_weights(x.reshape(18, 1, 8), keys)
+    weights = attention.weights_alone(keys[:, 0])
+    assert weights.shape == (18, 2, 1, 1)
+    np.testing.assert_array_equal(weights, expected)

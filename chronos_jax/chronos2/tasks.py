@@ -1,0 +1,246 @@
+"""Every accepted form of input as a list of tasks (reference: chronos.chronos2.preprocess)."""
+
+import warnings
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from chronos_jax.chronos2.covariates import encode_covariates
+
+DICTIONARY_KEYS = ("target", "past_covariates", "future_covariates")
+
+
+class Task(NamedTuple):
+    """One input: the variates that see each other, and which of them are forecast.
+
+    Attributes:
+        history_VxT: float32, NaN where missing: targets, then covariates known in the past only, then covariates that
+            are known ahead.
+        num_targets: How many of the first variates are targets.
+        future_KxH: What is known ahead of the last K variates, NaN where unknown; K may be 0.
+    """
+
+    history_VxT: Float[np.ndarray, "v t"]
+    num_targets: int
+    future_KxH: Float[np.ndarray, "k h"]
+
+
+def as_tasks(inputs: Any, prediction_length: int) -> list[Task]:
+    """Inputs of any accepted form as tasks. Nothing is modified.
+
+    Args:
+        inputs: A 3-d array (inputs, variates, time); a sequence of 1-d (time) and 2-d (variates, time) arrays of any
+            lengths; or a sequence of dictionaries of one schema, each with `target` (1-d or 2-d) and, if there are
+            covariates, `past_covariates` and `future_covariates`, by name, of the length of the target and of
+            `prediction_length`; categories may be text, numbers are taken as they are. NumPy, JAX or PyTorch arrays,
+            or nested lists of numbers. Dictionaries as the reference prepares them (`context`, …) are taken, too.
+        prediction_length: Time steps ahead.
+
+    Raises:
+        ValueError: No input, a wrong number of dimensions, an empty series, infinite values, or dictionaries that do
+            not fit together, naming the input.
+        TypeError: Something that is not an array of numbers, or arrays and dictionaries in one list.
+    """
+    if hasattr(inputs, "ndim"):
+        array = as_float32(inputs, "inputs")
+        if array.ndim != 3:
+            raise ValueError(
+                f"an array of inputs must have 3 dimensions (inputs, variates, time), found shape {array.shape}; "
+                "pass a list for series of one input each"
+            )
+        tasks = [_only_targets(x) for x in array]
+    elif not isinstance(inputs, Sequence) or isinstance(inputs, str | bytes):
+        raise TypeError(
+            "inputs must be a 3-d array, a list of 1-d and 2-d arrays or a list of dictionaries, found "
+            f"{type(inputs).__name__}; DataFrames go to predict_df"
+        )
+    elif any(isinstance(x, Mapping) for x in inputs):
+        tasks = _from_dictionaries(inputs, prediction_length)
+    else:
+        tasks = [_only_targets(_variates_by_time(x, f"input {i}")) for i, x in enumerate(inputs)]
+    if not tasks:
+        raise ValueError("inputs is empty; give at least one time series")
+    for i, task in enumerate(tasks):
+        _check(task, i)
+    return tasks
+
+
+def as_float32(array: Any, name: str) -> Float[np.ndarray, "..."]:
+    """A NumPy, JAX or PyTorch array, or nested lists of numbers, as float32. Raises TypeError for anything else."""
+    try:
+        converted = _as_array(array)
+        if converted.dtype.kind in "OSUMmc":
+            raise TypeError(f"its type is {converted.dtype}")
+        return converted.astype(np.float32, copy=False)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name} must be an array of numbers, NaN where missing: {error}") from error
+
+
+def warn_if_nothing_observed(tasks: list[Task], names: Sequence[Hashable] | None = None) -> None:
+    """Warns of targets in which nothing is observed: what the model says of them means nothing."""
+    unseen = []
+    for i, task in enumerate(tasks):
+        name = f"input {i}" if names is None else f"series {names[i]!r}"
+        missing_V = np.isnan(task.history_VxT[: task.num_targets]).all(axis=1)
+        if missing_V.all():
+            unseen.append(name)
+        else:
+            unseen += [f"{name} (variate {v})" for v in np.flatnonzero(missing_V)]
+    if unseen:
+        shown = ", ".join(unseen[:10]) + (f" and {len(unseen) - 10} more" if len(unseen) > 10 else "")
+        warnings.warn(f"nothing is observed in the target of {shown}: what comes out means nothing", stacklevel=4)
+
+
+def _as_array(array: Any) -> np.ndarray:
+    if hasattr(array, "detach"):  # PyTorch, recognised without importing it
+        array = array.detach().cpu()
+        array = array.float().numpy() if array.dtype.is_floating_point else array.numpy()
+    return np.asarray(array)
+
+
+def _only_targets(history_VxT: Float[np.ndarray, "v t"]) -> Task:
+    return Task(history_VxT, history_VxT.shape[0], np.empty((0, 0), np.float32))
+
+
+def _variates_by_time(x: Any, name: str) -> Float[np.ndarray, "v t"]:
+    array = as_float32(x, name)
+    if array.ndim not in (1, 2):
+        raise ValueError(f"{name} must be 1-d (time) or 2-d (variates, time), found shape {array.shape}")
+    return array[None, :] if array.ndim == 1 else array
+
+
+def _check(task: Task, index: int) -> None:
+    history = task.history_VxT
+    if not history.size:
+        raise ValueError(
+            f"input {index} has shape {history.shape}; every input needs at least one variate and one time step, "
+            "which may be NaN"
+        )
+    if (infinite := np.isinf(history)).any():
+        variate = int(infinite.any(axis=-1).argmax())
+        what = "variate" if variate < task.num_targets else "covariate"
+        variate -= task.num_targets if what == "covariate" else 0
+        raise ValueError(
+            f"input {index}, {what} {variate} holds values that are infinite or beyond float32; NaN means missing"
+        )
+    if np.isinf(task.future_KxH).any():
+        raise ValueError(
+            f"the future covariates of input {index} hold values that are infinite or beyond float32; NaN means unknown"
+        )
+
+
+def _from_dictionaries(inputs: Sequence[Any], prediction_length: int) -> list[Task]:
+    for i, x in enumerate(inputs):
+        if not isinstance(x, Mapping):
+            raise TypeError(f"input {i} is no dictionary ({type(x).__name__}) but others are; give one kind of input")
+    if "context" in inputs[0]:
+        return [_from_prepared(x, i) for i, x in enumerate(inputs)]
+    targets = [_target(x, i) for i, x in enumerate(inputs)]
+    past = [_covariates(x, "past_covariates", i) for i, x in enumerate(inputs)]
+    future = [_covariates(x, "future_covariates", i) for i, x in enumerate(inputs)]
+    _check_schema(targets, past, future, prediction_length)
+
+    names = sorted(past[0])
+    known = [name for name in names if future[0].get(name) is not None]
+    lengths_N = np.array([target.shape[1] for target in targets])
+    past_CxR, future_KxF = encode_covariates(
+        {name: np.concatenate([x[name] for x in past]) for name in names},
+        {name: np.concatenate([x[name] for x in future]) for name in known},
+        np.concatenate(targets, axis=1),
+        lengths_N,
+        prediction_length,
+    )
+    return stack_tasks(
+        np.concatenate([np.concatenate(targets, axis=1), past_CxR]), future_KxF, lengths_N, targets[0].shape[0]
+    )
+
+
+def stack_tasks(
+    history_VxR: Float[np.ndarray, "v r"], future_KxF: Float[np.ndarray, "k f"], lengths_N: np.ndarray, num_targets: int
+) -> list[Task]:
+    """Tasks of one schema from rows that hold one series after another: R steps of history, F = N · horizon ahead."""
+    histories = np.split(history_VxR, np.cumsum(lengths_N)[:-1], axis=1)
+    futures = np.split(future_KxF, len(histories), axis=1)
+    return [Task(history, num_targets, future) for history, future in zip(histories, futures, strict=True)]
+
+
+def _from_prepared(x: Mapping[str, Any], index: int) -> Task:
+    """A dictionary as chronos.chronos2.preprocess makes it: covariates encoded, those known ahead last."""
+    try:
+        history, future = (_as_array(x[key]).astype(np.float32) for key in ("context", "future_covariates"))
+        num_targets, known = int(x["n_targets"]), int(x["n_future_covariates"])
+    except KeyError as error:
+        raise TypeError(f"input {index} has a 'context' but lacks {error} that prepared inputs have") from error
+    if history.ndim != 2 or future.ndim != 2 or len(history) != len(future) or num_targets + known > len(history):
+        raise ValueError(
+            f"input {index}: context {history.shape}, future_covariates {future.shape}, n_targets {num_targets} and "
+            f"n_future_covariates {known} do not fit together; rows are targets, then covariates"
+        )
+    return Task(history, num_targets, future[len(future) - known :])
+
+
+def _target(x: Mapping[str, Any], index: int) -> Float[np.ndarray, "v t"]:
+    if unknown := [key for key in x if key not in DICTIONARY_KEYS]:
+        raise ValueError(f"input {index} has the invalid keys {unknown}; a dictionary has {list(DICTIONARY_KEYS)}")
+    if "target" not in x:
+        raise ValueError(f"input {index} does not contain the required key 'target'; it has {list(x)}")
+    return _variates_by_time(x["target"], f"the target of input {index}")
+
+
+def _covariates(x: Mapping[str, Any], key: str, index: int) -> dict[str, Any]:
+    """Covariates by name as arrays; None where a covariate known ahead has no values yet."""
+    covariates = x.get(key)
+    if covariates is None:
+        return {}
+    if not isinstance(covariates, Mapping):
+        raise TypeError(
+            f"{key} of input {index} must be a dictionary of name → 1-d array, found {type(covariates).__name__}"
+        )
+    unavailable = {name for name, values in covariates.items() if values is None or np.shape(values)[:1] == (0,)}
+    if key == "past_covariates" and any(covariates[name] is None for name in unavailable):
+        raise ValueError(f"past_covariates of input {index} has no values for {sorted(unavailable)}; leave them out")
+    future = key == "future_covariates"
+    return {name: None if future and name in unavailable else _as_array(values) for name, values in covariates.items()}
+
+
+def _check_schema(
+    targets: list[Float[np.ndarray, "_ _"]],
+    past: list[dict[str, Any]],
+    future: list[dict[str, Any]],
+    prediction_length: int,
+) -> None:
+    """Raises ValueError where dictionaries are not of one schema, or lengths do not fit."""
+    if unknown := sorted(set(future[0]) - set(past[0])):
+        raise ValueError(
+            f"future_covariates must be a subset of past_covariates, whose names are {sorted(past[0])}; "
+            f"{unknown} have no past values"
+        )
+    for i, (target, before, ahead) in enumerate(zip(targets, past, future, strict=True)):
+        length = target.shape[1]
+        if target.shape[0] != targets[0].shape[0]:
+            raise ValueError(
+                f"the target of input {i} has {target.shape[0]} variates, that of input 0 has {targets[0].shape[0]}; "
+                "dictionaries must be of one schema: call once a schema"
+            )
+        for key, found, first in (("past_covariates", before, past[0]), ("future_covariates", ahead, future[0])):
+            if set(found) != set(first):
+                raise ValueError(
+                    f"{key} of input {i} are {sorted(found)}, those of input 0 are {sorted(first)}; "
+                    "dictionaries must be of one schema: call once a schema"
+                )
+        for name, values in before.items():
+            if values.shape != (length,):
+                raise ValueError(
+                    f"past_covariates {name!r} of input {i} must be 1-d with the length of the target ({length}), "
+                    f"found shape {values.shape}"
+                )
+        for name, values in ahead.items():
+            if (values is None) != (future[0][name] is None):
+                raise ValueError(f"future_covariates {name!r} has values in some inputs but not in others (input {i})")
+            if values is not None and values.shape != (prediction_length,):
+                raise ValueError(
+                    f"future_covariates {name!r} of input {i} must be 1-d with prediction_length = "
+                    f"{prediction_length} steps, found shape {values.shape}"
+                )

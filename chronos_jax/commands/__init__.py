@@ -1,0 +1,1 @@
+"""The commands of `python -m chronos_jax`: tables in, tables and pictures out."""

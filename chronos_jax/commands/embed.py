@@ -1,0 +1,63 @@
+"""The command `embed`."""
+
+import sys
+from dataclasses import dataclass
+from typing import Annotated
+
+import tyro
+
+from chronos_jax.chronos2.pooling import Pooling
+from chronos_jax.commands.options import SeriesOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbedOptions(SeriesOptions):
+    """What to embed, and how."""
+
+    pooling: Pooling = "mean"
+    """What a vector is made of: mean or max over the patches of time, the REG token, or the last patch."""
+    layer: int = -1
+    """Whose output: -1 for the encoder's, l for the l-th block's, 0 for what goes into the first."""
+
+
+def embed(options: Annotated[EmbedOptions, tyro.conf.arg(name="")]) -> None:
+    """Embed the series of a file, one vector each.
+
+    The answer has a row for each series: its id, then the columns embedding_0, embedding_1 …
+    """
+    options.check_output()
+    history = options.read()
+
+    import numpy as np
+    import pandas as pd
+
+    from chronos_jax.chronos2.covariates import encode_covariates
+    from chronos_jax.frames.reading import read_frame
+
+    series = read_frame(
+        history,
+        target=list(options.target),
+        prediction_length=1,
+        id_column=options.ids,
+        timestamp_column=options.timestamp_column,
+        freq="D",  # of no consequence: nothing ahead is asked for, and steps of the history may be of any length
+    )
+    past_CxR, _ = encode_covariates(series.past, {}, series.target_VxR, series.lengths_N, 0)
+    ends_N = np.cumsum(series.lengths_N)
+    inputs = [
+        {"target": target_VxT, "past_covariates": {str(c): values_T for c, values_T in enumerate(past_CxT)}}
+        for target_VxT, past_CxT in zip(
+            np.split(series.target_VxR, ends_N[:-1], axis=1), np.split(past_CxR, ends_N[:-1], axis=1), strict=True
+        )
+    ]
+    vectors_NxD = options.load_model().embed(
+        inputs,
+        batch_size=options.batch_size,
+        context_length=options.context_length,
+        pooling=options.pooling,
+        layer=options.layer,
+    )
+    number, size = vectors_NxD.shape
+    answer = pd.DataFrame(vectors_NxD, columns=[f"embedding_{d}" for d in range(size)])
+    answer.insert(0, options.ids, series.ids_N)
+    print(f"embedding of {number:,} series, {size:,} values each: {options.write(answer)}", file=sys.stderr)
