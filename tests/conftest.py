@@ -30,12 +30,6 @@ def casas_file() -> Path:
 
 
 @pytest.fixture(scope="session")
-def etth1_file() -> Path:
-    """17,420 hours of an electricity transformer: `date` and seven variates, `OT` the last."""
-    return shared_file("data/forecasting/ETTh1.csv.gz")
-
-
-@pytest.fixture(scope="session")
 def etth1() -> Path:
     """17,420 hours of seven real variates."""
     return shared_file("data/forecasting/ETTh1.csv.gz")

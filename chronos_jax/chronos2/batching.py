@@ -89,6 +89,7 @@ def batches(
     patch_size: int,
     batch_size: int,
     *,
+    max_patches: int | None = None,
     appended_patches: int = 0,
     tokens_per_batch: int | None = None,
     shards: int = 1,
@@ -100,6 +101,7 @@ def batches(
         groups: Tasks that see each other, by index.
         patch_size: Time steps a patch.
         batch_size: The most series (variates, counting those that fill up) in a batch; a group is never split.
+        max_patches: Where buckets end: as many as the model's context has. No limit by default.
         appended_patches: Positions that the model adds to each variate, for `tokens_per_batch`.
         tokens_per_batch: The most positions in a batch; no limit by default.
         shards: Groups are made a multiple of this with empty ones; where a batch is a single group of so many variates,
@@ -110,7 +112,8 @@ def batches(
     buckets: dict[tuple[int, int], list[Sequence[int]]] = {}
     for g in sorted(range(len(groups)), key=longest.__getitem__):
         variates = sum(tasks[i].history_VxT.shape[0] for i in groups[g])
-        bucket = variate_bucket(variates), half_octave(num_patches(longest[g], patch_size))
+        patches = half_octave(num_patches(longest[g], patch_size))
+        bucket = variate_bucket(variates), min(patches, max_patches or patches)
         buckets.setdefault(bucket, []).append(groups[g])
     for (variates, patches), members in buckets.items():
         most = max(batch_size // variates, 1)

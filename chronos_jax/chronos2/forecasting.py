@@ -18,6 +18,7 @@ from chronos_jax.chronos2.batching import Batch, half_octave
 from chronos_jax.chronos2.config import Chronos2Config
 from chronos_jax.chronos2.runner import Runner
 from chronos_jax.chronos2.tasks import Task
+from chronos_jax.layers.patching import num_patches
 from chronos_jax.quantiles import probability_masses, weighted_quantiles
 
 
@@ -115,7 +116,7 @@ def forecast(
     variates, steps = batch.context_GxVxT.shape[1:]
     for passed, patches in enumerate(others, start=1):
         start = passed * horizon.patches_a_pass
-        context_patches = min(half_octave(steps // patch + start), -(-config.context_length // patch))
+        context_patches = min(half_octave(steps // patch + start), num_patches(config.context_length, patch))
         positions = variates * (context_patches + half_octave(patches) + 1)
         context, stretch = _next(
             graphdef,

@@ -300,16 +300,17 @@ class Chronos2Pipeline(Pretrained):
         groups = joint_groups(tasks, batch_size, cross_learning, group_ids)
         if max_output_patches is not None:
             _at_least_one("max_output_patches", max_output_patches)
-        if not unrolled_quantiles or not set(unrolled_quantiles) <= set(self.quantiles):
+        patches = num_patches(prediction_length, self.config.patch_size)
+        patches_a_pass = max_output_patches or self.max_output_patches
+        # A model without some of the deciles forecasts one pass all the same.
+        matters = patches > patches_a_pass or unrolled_quantiles is not DECILES
+        if matters and not (unrolled_quantiles and set(unrolled_quantiles) <= set(self.quantiles)):
             raise ValueError(
                 f"unrolled quantiles must be a subset of the model's quantiles, {self.quantiles}; "
                 f"found {list(unrolled_quantiles)}"
             )
-        horizon = Horizon(
-            num_patches(prediction_length, self.config.patch_size),
-            max_output_patches or self.max_output_patches,
-            tuple(self.quantiles.index(level) for level in sorted(unrolled_quantiles)),
-        )
+        paths = tuple(self.quantiles.index(level) for level in sorted(unrolled_quantiles)) if matters else ()
+        horizon = Horizon(patches, patches_a_pass, paths)
         return forecast_tasks(
             self._runner, tasks, groups, horizon, prediction_length, batch_size, after_batch, progress
         )

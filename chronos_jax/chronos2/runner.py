@@ -14,6 +14,7 @@ from chronos_jax.chronos2.config import Chronos2Config
 from chronos_jax.chronos2.modeling import Chronos2Model
 from chronos_jax.chronos2.params import weight_table
 from chronos_jax.chronos2.tasks import Task
+from chronos_jax.layers.patching import num_patches
 from chronos_jax.sharding import batch_shards, named_sharding
 
 CPU_TOKENS_PER_BATCH = 1024
@@ -85,6 +86,7 @@ class Runner:
             groups,
             self.config.patch_size,
             batch_size,
+            max_patches=num_patches(self.config.context_length, self.config.patch_size),
             appended_patches=appended_patches,
             tokens_per_batch=self.tokens_at_once,
             shards=self._shards,

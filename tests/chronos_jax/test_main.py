@@ -177,11 +177,11 @@ def test_an_index_of_parquet_is_columns(run: Run) -> None:
 
 
 @pytest.mark.parametrize("targets", [("OT",), ("HUFL", "HULL", "MUFL", "MULL", "LUFL", "LULL", "OT")])
-def test_etth1(run: Run, pipeline: Chronos2Pipeline, etth1_file: Path, targets: tuple[str, ...]) -> None:
+def test_etth1(run: Run, pipeline: Chronos2Pipeline, etth1: Path, targets: tuple[str, ...]) -> None:
     options = ["--timestamp-column", "date", "--context-length", "64", "--out", "forecast.parquet"]
-    code, _, err = run("forecast", str(etth1_file), "--horizon", "24", "--target", *targets, *options)
+    code, _, err = run("forecast", str(etth1), "--horizon", "24", "--target", *targets, *options)
     assert code == 0, err
-    df = pd.read_csv(etth1_file).assign(item_id="ETTh1")
+    df = pd.read_csv(etth1).assign(item_id="ETTh1")
     expected = pipeline.predict_df(
         df, timestamp_column="date", target=list(targets), prediction_length=24, context_length=64
     )

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import polars
 import pytest
 from comparison import BOUND, relative_error
 from hypothesis import HealthCheck, given, settings
@@ -207,6 +208,13 @@ def table(ids: list[Any], freq: str, lengths: list[int]) -> pd.DataFrame:
     return pd.concat(parts).sample(frac=1, random_state=0)
 
 
+def reference_frame(reference: Any, *args: Any, **kwargs: Any) -> pd.DataFrame:
+    """What the reference answers; its use of pandas warns of pandas' own future."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return reference.predict_df(*args, **kwargs)
+
+
 def assert_same_frame(ours: pd.DataFrame, theirs: pd.DataFrame) -> None:
     """Column by column and row by row, types included; numbers to BOUND of the largest."""
     scale = np.abs(theirs.select_dtypes("float32")).to_numpy().max()
@@ -231,8 +239,19 @@ def test_tables_agree(tiny, ids, freq, target, known):
     future_df = ahead[["item_id", "timestamp", *known]] if known else None
     arguments = {"target": target, "prediction_length": 18, "quantile_levels": [0.1, 0.5, 0.625]}
     before = df.copy()
-    assert_same_frame(port.predict_df(df, future_df, **arguments), reference.predict_df(df, future_df, **arguments))
+    assert_same_frame(
+        port.predict_df(df, future_df, **arguments), reference_frame(reference, df, future_df, **arguments)
+    )
     pd.testing.assert_frame_equal(df, before)
+
+
+def test_polars_in_and_out(tiny):
+    _, port = tiny
+    df = table(["b", "a"], "h", [40, 61])
+    expected = port.predict_df(df, prediction_length=18)
+    ours = port.predict_df(polars.from_pandas(df), prediction_length=18)
+    assert isinstance(ours, polars.DataFrame)
+    pd.testing.assert_frame_equal(ours.to_pandas(), expected, check_dtype=False)
 
 
 @pytest.mark.parametrize("size", SIZES_HERE)
@@ -245,7 +264,7 @@ def test_rolling_forecasts_of_real_series_agree_row_for_row(size, horizon, pair,
     origins = range(len(df) - 4 * 720, len(df), 720)
     windows = pd.concat(df.iloc[origin - 512 : origin].assign(origin=origin) for origin in origins)
     arguments = {"id_column": "origin", "timestamp_column": "date", "target": variates, "prediction_length": horizon}
-    ours, theirs = port.predict_df(windows, **arguments), reference.predict_df(windows, **arguments)
+    ours, theirs = port.predict_df(windows, **arguments), reference_frame(reference, windows, **arguments)
     assert len(ours) == len(origins) * 7 * horizon
     assert_same_frame(ours, theirs)
     numbers = [x.select_dtypes("float32").to_numpy() for x in (ours, theirs)]

@@ -231,6 +231,25 @@ def test_saving_over_something_is_refused_unless_asked_for(pipeline, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
+def test_a_context_of_any_length_and_a_model_without_deciles_work(tmp_path):
+    """Five patches: buckets of lengths end there, else six would be read from a context of five."""
+    config = Chronos2Config(
+        d_model=16, d_kv=4, d_ff=16, num_layers=1, num_heads=2, context_length=75, quantiles=(0.25, 0.5, 0.75)
+    )
+    pipeline = Chronos2Pipeline.from_pretrained(write_random_checkpoint(tmp_path / "short", config))
+    x = walks(2, 200)
+    (embedding,), _ = pipeline.embed([x])
+    assert embedding.shape == (2, 7, 16)
+    np.testing.assert_allclose(
+        pipeline.embed([x], pooling="mean")[0], embedding[:, :5].mean((0, 1)), rtol=1e-4, atol=1e-5
+    )
+    assert pipeline.predict([x], 20)[0].shape == (2, 3, 20)
+    with pytest.raises(ValueError, match="subset of the model's quantiles"):
+        pipeline.predict([x], 40, max_output_patches=2)
+    long = pipeline.predict([x], 40, max_output_patches=2, unrolled_quantiles=[0.25, 0.75])
+    assert np.isfinite(long[0]).all()
+
+
 def test_a_model_without_reg_token_and_arcsinh_works(tmp_path):
     config = Chronos2Config(
         d_model=16, d_kv=4, d_ff=16, num_layers=1, num_heads=2, use_reg_token=False, use_arcsinh=False
