@@ -120,7 +120,7 @@ class Side:
     def _read(self) -> Any:
         assert self.process.stdout is not None
         if not (line := self.process.stdout.readline()):
-            raise SystemExit(f"a side died: {' '.join(map(str, self.process.args))}")  # type: ignore[arg-type]
+            raise SystemExit(f"the side of process {self.process.pid} died")
         return json.loads(line)
 
 

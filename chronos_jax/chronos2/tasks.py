@@ -90,7 +90,7 @@ def warn_if_nothing_observed(tasks: list[Task], names: Sequence[Hashable] | None
             unseen += [f"{name} (variate {v})" for v in np.flatnonzero(missing_V)]
     if unseen:
         shown = ", ".join(unseen[:10]) + (f" and {len(unseen) - 10} more" if len(unseen) > 10 else "")
-        warnings.warn(f"nothing is observed in the target of {shown}: what comes out means nothing", stacklevel=4)
+        warnings.warn(f"nothing is observed in the target of {shown}: what comes out means nothing", stacklevel=3)
 
 
 def _as_array(array: Any) -> np.ndarray:
@@ -142,7 +142,7 @@ def _from_dictionaries(inputs: Sequence[Any], prediction_length: int) -> list[Ta
     future = [_covariates(x, "future_covariates", i) for i, x in enumerate(inputs)]
     _check_schema(targets, past, future, prediction_length)
 
-    names = sorted(past[0])
+    names = sorted(past[0], key=str)
     known = [name for name in names if future[0].get(name) is not None]
     lengths_N = np.array([target.shape[1] for target in targets])
     past_CxR, future_KxF = encode_covariates(
@@ -189,7 +189,7 @@ def _target(x: Mapping[str, Any], index: int) -> Float[np.ndarray, "v t"]:
     return _variates_by_time(x["target"], f"the target of input {index}")
 
 
-def _covariates(x: Mapping[str, Any], key: str, index: int) -> dict[str, Any]:
+def _covariates(x: Mapping[str, Any], key: str, index: int) -> dict[Any, Any]:
     """Covariates by name as arrays; None where a covariate known ahead has no values yet."""
     covariates = x.get(key)
     if covariates is None:
@@ -207,8 +207,8 @@ def _covariates(x: Mapping[str, Any], key: str, index: int) -> dict[str, Any]:
 
 def _check_schema(
     targets: list[Float[np.ndarray, "_ _"]],
-    past: list[dict[str, Any]],
-    future: list[dict[str, Any]],
+    past: list[dict[Any, Any]],
+    future: list[dict[Any, Any]],
     prediction_length: int,
 ) -> None:
     """Raises ValueError where dictionaries are not of one schema, or lengths do not fit."""

@@ -1,6 +1,7 @@
 """The command `embed`."""
 
 import sys
+import warnings
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -32,6 +33,7 @@ def embed(options: Annotated[EmbedOptions, tyro.conf.arg(name="")]) -> None:
     import pandas as pd
 
     from chronos_jax.chronos2.covariates import encode_covariates
+    from chronos_jax.chronos2.tasks import stack_tasks, warn_if_nothing_observed
     from chronos_jax.frames.reading import read_frame
 
     series = read_frame(
@@ -43,20 +45,23 @@ def embed(options: Annotated[EmbedOptions, tyro.conf.arg(name="")]) -> None:
         freq="D",  # of no consequence: nothing ahead is asked for, and steps of the history may be of any length
     )
     past_CxR, _ = encode_covariates(series.past, {}, series.target_VxR, series.lengths_N, 0)
-    ends_N = np.cumsum(series.lengths_N)
+    history_VxR = np.concatenate([series.target_VxR, past_CxR])
+    tasks = stack_tasks(history_VxR, np.empty((0, 0), np.float32), series.lengths_N, len(options.target))
+    warn_if_nothing_observed(tasks, names=series.ids_N.tolist())
     inputs = [
-        {"target": target_VxT, "past_covariates": {str(c): values_T for c, values_T in enumerate(past_CxT)}}
-        for target_VxT, past_CxT in zip(
-            np.split(series.target_VxR, ends_N[:-1], axis=1), np.split(past_CxR, ends_N[:-1], axis=1), strict=True
-        )
+        {"target": history_VxT[:targets], "past_covariates": dict(enumerate(history_VxT[targets:]))}
+        for history_VxT, targets, _ in tasks
     ]
-    vectors_NxD = options.load_model().embed(
-        inputs,
-        batch_size=options.batch_size,
-        context_length=options.context_length,
-        pooling=options.pooling,
-        layer=options.layer,
-    )
+    model = options.load_model()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "nothing is observed")  # said above, by name
+        vectors_NxD = model.embed(
+            inputs,
+            batch_size=options.batch_size,
+            context_length=options.context_length,
+            pooling=options.pooling,
+            layer=options.layer,
+        )
     number, size = vectors_NxD.shape
     answer = pd.DataFrame(vectors_NxD, columns=[f"embedding_{d}" for d in range(size)])
     answer.insert(0, options.ids, series.ids_N)

@@ -40,6 +40,8 @@ def forecast(options: Annotated[ForecastOptions, tyro.conf.arg(name="")]) -> Non
     median), and a column for each quantile level.
     """
     given = options.series
+    if options.horizon < 1:
+        raise ValueError(f"--horizon must be at least 1, found {options.horizon}")
     given.check_output()
     if options.plot is not None:
         check_picture(options.plot)

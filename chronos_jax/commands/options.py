@@ -59,6 +59,8 @@ class SeriesOptions:
         """Raises ValueError, OSError where `out` cannot be written."""
         if self.out is not None:
             table_name(self.out)
+            if self.out.resolve() == self.data.resolve():
+                raise ValueError(f"--out {self.out} is the file of the series itself; name another one")
             check_output(self.out, self.overwrite)
 
     def read(self) -> "pd.DataFrame":

@@ -248,6 +248,9 @@ def test_warnings_are_one_line_each(run: Run) -> None:
     assert levels.startswith("warning: quantile levels [0.999] are beyond those of the model")
     assert unseen == "warning: nothing is observed in the target of series '8': what comes out means nothing"
     assert written.startswith("forecast of 2 series")
+    code, _, err = run("embed", "data.csv", "--out", "embeddings.csv")
+    assert code == 0
+    assert err.splitlines()[:-1] == [unseen]
 
 
 def unwanted(*_: object, **__: object) -> None:
@@ -266,7 +269,8 @@ FORECAST = ["forecast", "data.csv", "--horizon", "5"]
         (["forecast", "broken.csv.gz", "--horizon", "5"], "cannot read broken.csv.gz as a table"),
         (["forecast", "ragged.csv", "--horizon", "5"], "cannot read ragged.csv as a table"),
         ([*FORECAST, "--out", "forecast.txt"], "forecast.txt has the suffix of no table: expected .csv"),
-        ([*FORECAST, "--out", "data.csv"], "data.csv exists; name another file, or pass --overwrite"),
+        ([*FORECAST, "--out", "old.csv"], "old.csv exists; name another file, or pass --overwrite"),
+        ([*FORECAST, "--out", "data.csv", "--overwrite"], "--out data.csv is the file of the series itself"),
         ([*FORECAST, "--out", "folder.csv", "--overwrite"], "cannot write folder.csv: it is a folder"),
         ([*FORECAST, "--out", "gone/a.csv"], "cannot write gone/a.csv: there is no folder gone"),
         ([*FORECAST, "--plot", "a.jpg"], "a.jpg has the suffix of no picture: expected .png, .pdf or .svg"),
@@ -283,7 +287,7 @@ FORECAST = ["forecast", "data.csv", "--horizon", "5"]
         ([*FORECAST, "--target", "weather"], "Target column 'weather' must be numeric"),
         ([*FORECAST, "--freq", "often"], "Invalid frequency: freq='often'"),
         ([*FORECAST, "--quantiles", "0.5", "1.5"], "quantile levels must be a list of numbers between 0 and 1"),
-        (["forecast", "data.csv", "--horizon", "0"], "prediction_length must be at least 1, got 0"),
+        (["forecast", "data.csv", "--horizon", "0"], "--horizon must be at least 1, found 0"),
         (["embed", "data.csv", "--out", "embeddings.txt"], "embeddings.txt has the suffix of no table"),
         (["embed", "data.csv", "--target", "sales"], "no column 'sales' (--target;"),
         (["embed", "twice.csv"], "duplicate timestamps: series '007'"),
@@ -297,6 +301,7 @@ def test_what_is_wrong_with_files_is_said_in_one_line_before_a_model_is_loaded(
     pd.concat([table(), table()]).to_csv("twice.csv", index=False)
     Path("data.json").touch()
     Path("old.png").touch()
+    Path("old.csv").touch()
     Path("folder.csv").mkdir()
     Path("broken.parquet").write_text("no parquet")
     Path("broken.csv.gz").write_text("no gzip")
