@@ -19,7 +19,7 @@ def interpolate_quantiles(
         values: Quantile forecasts.
 
     Raises:
-        ValueError: Levels that are none, not numbers or not between 0 and 1.
+        ValueError: Levels that are not numbers between 0 and 1.
     """
     wanted = check_levels(levels)
     known = np.concatenate([[0.0], known_levels, [1.0]])
@@ -31,12 +31,13 @@ def interpolate_quantiles(
 
 
 def check_levels(levels: Sequence[float]) -> Float[np.ndarray, " l"]:
-    """Quantile levels as an array. Raises ValueError where one is no number between 0 and 1, or there is none."""
+    """Quantile levels, perhaps none, as an array. Raises ValueError where one is no number between 0 and 1."""
     try:
-        wanted = np.asarray(levels, np.float64)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"quantile levels must be numbers between 0 and 1, found {levels!r}") from error
-    if wanted.ndim != 1 or not wanted.size or not ((wanted >= 0) & (wanted <= 1)).all():
+        given = np.asarray(levels if len(levels) else np.empty(0))
+        wanted = given.astype(np.float64) if given.dtype.kind in "fiu" and given.ndim == 1 else np.array([np.nan])
+    except (TypeError, ValueError):
+        wanted = np.array([np.nan])
+    if not ((wanted >= 0) & (wanted <= 1)).all():
         raise ValueError(f"quantile levels must be a list of numbers between 0 and 1, found {levels!r}")
     return wanted
 

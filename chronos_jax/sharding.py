@@ -1,6 +1,7 @@
 """The mesh of devices, and the one table that says along which of its axes a named axis of an array is split."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -44,15 +45,16 @@ def make_mesh(shape: Mapping[str, int] | None = None, devices: Sequence[jax.Devi
     return jax.make_mesh(tuple(sizes), MESH_AXES, axis_types=(AxisType.Auto,) * len(MESH_AXES), devices=devices)
 
 
-def device_mesh(name: str) -> Mesh | None:
+def device_mesh(device: Any) -> Mesh | None:
     """One device as a mesh: "cpu", "gpu" or "cuda", "tpu", with a number for others than the first, as in "cuda:1".
 
-    "auto" is None: JAX's default device.
+    None and "auto" are None: JAX's default device. What reads as a name, such as a torch.device, counts as one.
 
     Raises:
         ValueError: There is no such device, listing those there are.
     """
-    if name == "auto":
+    name = str(device)
+    if name in ("auto", "None"):
         return None
     platform, _, number = name.partition(":")
     try:

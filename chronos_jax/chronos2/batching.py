@@ -3,11 +3,11 @@
 Groups of tasks are ordered by length and rounded up to a bucket of patches and of variates, so that a jitted function
 compiles once a bucket and never again. Rounding up adds missing values on the left and masked variates, which change
 nothing but the last bits of the result. The shape a group is computed in depends on that group alone, except for the
-number of groups computed beside it.
+number of groups computed beside it: a full batch, or what is left over in few sizes.
 """
 
 from collections.abc import Hashable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -32,7 +32,7 @@ class Batch(NamedTuple):
         context_GxVxT: Histories at the right end, NaN elsewhere.
         variate_mask_GxV: True for real variates.
         target_mask_GxV: True for targets.
-        future_GxVxH: What is known ahead, NaN elsewhere; None where nothing is of any task of the call.
+        future_GxVxH: What is known ahead, in whole patches, NaN elsewhere; None where nothing is of any task.
     """
 
     places: list[Place]
@@ -42,21 +42,25 @@ class Batch(NamedTuple):
     future_GxVxH: Float[np.ndarray, "g v h"] | None
 
 
-def joint_groups(
-    tasks: Sequence[Task], batch_size: int, cross_learning: bool, group_ids: Sequence[Hashable] | None
-) -> list[list[int]]:
+def joint_groups(tasks: Sequence[Task], batch_size: int, cross_learning: bool, group_ids: Any) -> list[list[int]]:
     """Tasks that see each other, by index: each alone, those of one id, or, for cross-learning, `batch_size` series.
 
     Raises:
         ValueError: Both ways of grouping asked for, or not one id for each task.
+        TypeError: No sequence of text or numbers.
     """
     if group_ids is not None:
         if cross_learning:
             raise ValueError("cross_learning joins all inputs of a batch; give it or group_ids, not both")
-        if len(group_ids) != len(tasks):
-            raise ValueError(f"group_ids needs one id for each of the {len(tasks)} inputs, found {len(group_ids)}")
+        ids = group_ids.tolist() if hasattr(group_ids, "tolist") else group_ids
+        if not isinstance(ids, Sequence) or isinstance(ids, str):
+            raise TypeError(f"group_ids must be a list of ids, one for each input, found {type(group_ids).__name__}")
+        if len(ids) != len(tasks):
+            raise ValueError(f"group_ids needs one id for each of the {len(tasks)} inputs, found {len(ids)}")
         groups: dict[Hashable, list[int]] = {}
-        for index, group in enumerate(group_ids):
+        for index, group in enumerate(ids):
+            if not isinstance(group, Hashable) or group is None or group != group:
+                raise TypeError(f"group_ids must be text or numbers, found {group!r} for input {index}")
             groups.setdefault(group, []).append(index)
         return list(groups.values())
     if not cross_learning:
@@ -74,7 +78,7 @@ def joint_groups(
 
 def half_octave(n: int) -> int:
     """The smallest of 1, 2, 3, 4, 6, 8, 12, 16, 24, … that is at least n."""
-    power = 1 << max(n - 1, 0).bit_length()
+    power = 1 << int(max(n - 1, 0)).bit_length()
     return power * 3 // 4 if power >= 4 and n <= power * 3 // 4 else power
 
 
@@ -108,7 +112,8 @@ def batches(
             the variates are, instead.
     """
     longest = [max(tasks[i].history_VxT.shape[1] for i in group) for group in groups]
-    known = any(task.future_KxH.size for task in tasks)
+    known = max((task.future_KxH.shape[1] for task in tasks if task.future_KxH.size), default=0)
+    horizon = num_patches(known, patch_size) * patch_size
     buckets: dict[tuple[int, int], list[Sequence[int]]] = {}
     for g in sorted(range(len(groups)), key=longest.__getitem__):
         variates = sum(tasks[i].history_VxT.shape[0] for i in groups[g])
@@ -119,19 +124,34 @@ def batches(
         most = max(batch_size // variates, 1)
         if tokens_per_batch is not None:
             most = min(most, max(tokens_per_batch // (variates * (patches + appended_patches)), 1))
-        for start in range(0, len(members), most):
-            chosen = members[start : start + most]
+        left = members
+        while left:
+            size = batch_groups(len(left), most, shards)
+            chosen, left = left[:size], left[size:]
             if len(chosen) == 1 and variates >= shards > 1:
                 shape = 1, -(-variates // shards) * shards
             else:
-                shape = -(-min(half_octave(len(chosen)), most) // shards) * shards, variates
-            yield _fill(tasks, chosen, (*shape, patches * patch_size), known)
+                shape = size, variates
+            yield _fill(tasks, chosen, (*shape, patches * patch_size), horizon)
 
 
-def _fill(tasks: Sequence[Task], groups: Sequence[Sequence[int]], shape: tuple[int, int, int], known: bool) -> Batch:
+def batch_groups(number: int, most: int, shards: int = 1) -> int:
+    """Groups in the next batch: `most`, or the largest of 1, 4, 16 … times `shards` that `number` fills by half.
+
+    So few sizes that nearly every call finds its functions compiled, and yet little is computed in vain.
+    """
+    size = -(-most // shards) * shards
+    while number <= size // 2 and size > shards:
+        smaller = shards
+        while smaller * 4 < size:
+            smaller *= 4
+        size = smaller
+    return size
+
+
+def _fill(tasks: Sequence[Task], groups: Sequence[Sequence[int]], shape: tuple[int, int, int], horizon: int) -> Batch:
     context_GxVxT = np.full(shape, np.nan, np.float32)
     variate_mask_GxV, target_mask_GxV = np.zeros(shape[:2], bool), np.zeros(shape[:2], bool)
-    horizon = max(task.future_KxH.shape[1] for task in tasks) if known else 0
     future_GxVxH = np.full((*shape[:2], horizon), np.nan, np.float32)
     places = []
     for g, group in enumerate(groups):
@@ -143,7 +163,7 @@ def _fill(tasks: Sequence[Task], groups: Sequence[Sequence[int]], shape: tuple[i
             variate_mask_GxV[g, first : first + variates] = True
             target_mask_GxV[g, first : first + targets] = True
             if future.size:
-                future_GxVxH[g, first + variates - len(future) : first + variates] = future
+                future_GxVxH[g, first + variates - len(future) : first + variates, : future.shape[1]] = future
             places.append(Place(index, g, first))
             first += variates
-    return Batch(places, context_GxVxT, variate_mask_GxV, target_mask_GxV, future_GxVxH if known else None)
+    return Batch(places, context_GxVxT, variate_mask_GxV, target_mask_GxV, future_GxVxH if horizon else None)

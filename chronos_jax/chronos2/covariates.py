@@ -32,8 +32,8 @@ def encode_covariates(
         The past of all covariates, and the future of those known ahead.
 
     Raises:
-        ValueError: A column is numeric in the past and something else in the future, or text in the past and numeric
-            in the future.
+        ValueError: A column ahead has another length, one holds lists or the like, or is numeric in the past and
+            something else in the future, or text in the past and numeric in the future.
     """
     ahead = [name for name in past if name in future]
     ordered = [name for name in past if name not in future] + ahead
@@ -41,6 +41,11 @@ def encode_covariates(
     future_KxNH = np.empty((len(ahead), len(lengths_N) * prediction_length), np.float32)
     for c, name in enumerate(ordered):
         known = future.get(name)
+        if known is not None and len(known) != future_KxNH.shape[1]:
+            raise ValueError(
+                f"covariate {name!r} has {len(known)} values ahead, but {len(lengths_N)} series of {prediction_length} "
+                f"steps need {future_KxNH.shape[1]}"
+            )
         if is_numeric(past[name]):
             past_CxR[c] = _as_float32(past[name])
             encoded_NH = None if known is None else _numeric_future(name, known)
@@ -94,7 +99,12 @@ def _codes(name: Hashable, past: Any, future: Any) -> tuple[Int[np.ndarray, " r"
     """
     import pandas as pd
 
-    column = pd.Series(past, dtype="category")
+    try:
+        column = pd.Series(past, dtype="category")
+    except TypeError as error:
+        raise ValueError(
+            f"covariate {name!r} is neither numbers nor categories ({error}); drop or convert it"
+        ) from error
     categories = column.cat.categories
     missing = len(categories)
     codes_R = column.cat.codes.to_numpy(dtype=np.int64)

@@ -1,7 +1,6 @@
 """`Chronos2Pipeline`: pretrained Chronos-2 for arrays and tables of any form (reference: chronos.chronos2.pipeline)."""
 
-import warnings
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,9 +13,10 @@ from chronos_jax.chronos2.encoder import Attentions, blocks_until
 from chronos_jax.chronos2.forecasting import Horizon, forecast_tasks
 from chronos_jax.chronos2.pooling import Pooling, check_pooling
 from chronos_jax.chronos2.pretrained import Pretrained
-from chronos_jax.chronos2.tasks import Task, as_tasks, stack_tasks, warn_if_nothing_observed
+from chronos_jax.chronos2.tasks import Task, as_tasks, check_values, stack_tasks, warn_if_nothing_observed
 from chronos_jax.layers.patching import num_patches
 from chronos_jax.quantiles import check_levels, interpolate_quantiles
+from chronos_jax.warning import warn
 
 if TYPE_CHECKING:
     from narwhals.typing import IntoDataFrame
@@ -36,9 +36,9 @@ class Chronos2Pipeline(Pretrained):
         cross_learning: bool = False,
         limit_prediction_length: bool = False,
         *,
-        group_ids: Sequence[Hashable] | None = None,
+        group_ids: Any = None,
         max_output_patches: int | None = None,
-        unrolled_quantiles: Sequence[float] = DECILES,
+        unrolled_quantiles: Iterable[float] = DECILES,
         after_batch: Callable[[], object] | None = None,
         progress: bool | None = None,
     ) -> list[Float[np.ndarray, "_ q horizon"]]:
@@ -58,7 +58,7 @@ class Chronos2Pipeline(Pretrained):
             context_length: Time steps of each history to use, the last ones; by default the model's, and at most that.
             cross_learning: All inputs of a batch see each other. The forecast then depends on `batch_size` and order.
             limit_prediction_length: Refuse, rather than warn of, a horizon beyond `model_prediction_length`.
-            group_ids: One id for each input; inputs of one id see each other, as if they were one.
+            group_ids: One id, text or a number, for each input; inputs of one id see each other, as if they were one.
             max_output_patches: Patches that one pass forecasts at the most; by default the model's.
             unrolled_quantiles: Which of the model's quantiles are appended to go on beyond one pass.
             after_batch: Called without arguments whenever a batch is done.
@@ -71,27 +71,21 @@ class Chronos2Pipeline(Pretrained):
             ValueError, TypeError: Inputs that are empty, infinite, of wrong dimensions or do not fit together, naming
                 the input; a horizon, batch size or context length below 1; quantiles that the model does not have.
         """
+        _at_least_one("batch_size", batch_size)
         length = self._prediction_length(prediction_length, limit_prediction_length)
+        horizon = self._horizon(length, max_output_patches, unrolled_quantiles)
         steps = self._context_length(context_length)
         tasks = as_tasks(inputs, length)
+        groups = joint_groups(tasks, batch_size, cross_learning, group_ids)
         warn_if_nothing_observed(tasks)
-        return self._forecast(
-            _cut(tasks, steps),
-            length,
-            batch_size,
-            cross_learning,
-            group_ids=group_ids,
-            max_output_patches=max_output_patches,
-            unrolled_quantiles=unrolled_quantiles,
-            after_batch=after_batch,
-            progress=progress,
-        )
+        tasks = _cut(tasks, steps)
+        return forecast_tasks(self._runner, tasks, groups, horizon, length, batch_size, after_batch, progress)
 
     def predict_quantiles(
         self,
         inputs: Any,
         prediction_length: int | None = None,
-        quantile_levels: Sequence[float] = DECILES,
+        quantile_levels: Iterable[float] = DECILES,
         **predict_kwargs: Any,
     ) -> tuple[list[Float[np.ndarray, "_ horizon levels"]], list[Float[np.ndarray, "_ horizon"]]]:
         """Forecasts at any quantile levels, and the median.
@@ -110,9 +104,11 @@ class Chronos2Pipeline(Pretrained):
         Raises:
             ValueError, TypeError: As `predict`; levels that are not between 0 and 1.
         """
-        self._check_levels(quantile_levels)
+        levels = list(quantile_levels)
+        check_levels(levels)
         forecasts = self.predict(inputs, prediction_length, **predict_kwargs)
-        return self._at_levels(forecasts, quantile_levels), [x[..., 0] for x in self._at_levels(forecasts, [0.5])]
+        self._warn_of_levels(levels)
+        return self._at_levels(forecasts, levels), [x[..., 0] for x in self._at_levels(forecasts, [0.5])]
 
     def predict_df(
         self,
@@ -122,13 +118,18 @@ class Chronos2Pipeline(Pretrained):
         timestamp_column: str = "timestamp",
         target: str | list[str] = "target",
         prediction_length: int | None = None,
-        quantile_levels: Sequence[float] = DECILES,
+        quantile_levels: Iterable[float] = DECILES,
         batch_size: int = 256,
         context_length: int | None = None,
         cross_learning: bool = False,
         validate_inputs: bool = True,
         freq: str | None = None,
-        **predict_kwargs: Any,
+        *,
+        group_ids: Any = None,
+        max_output_patches: int | None = None,
+        unrolled_quantiles: Iterable[float] = DECILES,
+        after_batch: Callable[[], object] | None = None,
+        progress: bool | None = None,
     ) -> Any:
         """Forecasts of the series of a long DataFrame, one row each step.
 
@@ -147,7 +148,11 @@ class Chronos2Pipeline(Pretrained):
             validate_inputs: False skips the checks and trusts that rows are sorted by series and time, and that
                 `future_df` has the rows of the horizon in the same order.
             freq: Step of time as pandas names it ("h", "D", "MS" …); by default inferred, the same for all series.
-            predict_kwargs: Further arguments of `predict`, but for `limit_prediction_length`.
+            group_ids: As for `predict`, in order of first appearance; or a dictionary of series → id.
+            max_output_patches: As for `predict`.
+            unrolled_quantiles: As for `predict`.
+            after_batch: As for `predict`.
+            progress: As for `predict`.
 
         Returns:
             A frame of the user's kind with the columns id, timestamp, "target_name", "predictions" (the median) and one
@@ -160,8 +165,11 @@ class Chronos2Pipeline(Pretrained):
         from chronos_jax.frames.forecast import forecast_frame
         from chronos_jax.frames.reading import read_frame
 
-        self._check_levels(quantile_levels)
+        levels = list(quantile_levels)
+        check_levels(levels)
+        _at_least_one("batch_size", batch_size)
         length = self._prediction_length(prediction_length, limit=False)
+        horizon = self._horizon(length, max_output_patches, unrolled_quantiles)
         steps = self._context_length(context_length)
         targets = target if isinstance(target, list) else [target]
         frame = read_frame(
@@ -173,16 +181,24 @@ class Chronos2Pipeline(Pretrained):
             timestamp_column=timestamp_column,
             freq=freq,
             validate=validate_inputs,
+            named=list(map(str, levels)),
         )
+        ids = frame.ids_N.tolist()
+        if isinstance(group_ids, Mapping):
+            if absent := [name for name in ids if name not in group_ids]:
+                raise ValueError(f"group_ids has no entry for {len(absent)} series, such as {absent[:5]}")
+            group_ids = [group_ids[name] for name in ids]
         past_CxR, future_KxF = encode_covariates(frame.past, frame.future, frame.target_VxR, frame.lengths_N, length)
         history_VxR = np.concatenate([frame.target_VxR, past_CxR])
         tasks = stack_tasks(history_VxR, future_KxF, frame.lengths_N, len(targets))
-        warn_if_nothing_observed(tasks, names=frame.ids_N.tolist())
-        forecasts = self._forecast(_cut(tasks, steps), length, batch_size, cross_learning, **predict_kwargs)
-        shape = len(tasks), len(targets)
-        median = np.stack(self._at_levels(forecasts, [0.5])).reshape(*shape, length)
-        quantiles = np.stack(self._at_levels(forecasts, quantile_levels))
-        return forecast_frame(frame, targets, quantile_levels, median, quantiles)
+        check_values(tasks, ids)
+        groups = joint_groups(tasks, batch_size, cross_learning, group_ids)
+        warn_if_nothing_observed(tasks, ids)
+        self._warn_of_levels(levels)
+        tasks = _cut(tasks, steps)
+        forecasts = forecast_tasks(self._runner, tasks, groups, horizon, length, batch_size, after_batch, progress)
+        median = np.stack(self._at_levels(forecasts, [0.5])).reshape(len(tasks), len(targets), length)
+        return forecast_frame(frame, targets, levels, median, np.stack(self._at_levels(forecasts, levels)))
 
     def embed(
         self,
@@ -256,19 +272,24 @@ class Chronos2Pipeline(Pretrained):
         Raises:
             ValueError, TypeError: As `predict`; a horizon beyond one pass.
         """
-        length = self._prediction_length(prediction_length, limit=True)
+        length = _at_least_one("prediction_length", prediction_length)
+        patches = num_patches(length, self.config.patch_size)
+        if patches > self.max_output_patches:
+            raise ValueError(
+                f"prediction_length {length} is beyond the {self.model_prediction_length} steps of one pass, and only "
+                "one pass has attention weights"
+            )
         steps = self._context_length(context_length)
         _at_least_one("batch_size", batch_size)
         tasks = as_tasks(inputs, length)
         warn_if_nothing_observed(tasks)
-        patches = num_patches(length, self.config.patch_size)
         return attend_tasks(self._runner, _cut(tasks, steps), patches, batch_size, progress)
 
     def _context_length(self, requested: int | None) -> int:
         longest = self.model_context_length
         steps = longest if requested is None else _at_least_one("context_length", requested)
         if steps > longest:
-            warnings.warn(f"context_length {steps} is beyond the model's {longest}; using {longest}", stacklevel=3)
+            warn(f"context_length {steps} is beyond the model's {longest}; using {longest}")
         return min(steps, longest)
 
     def _prediction_length(self, requested: int | None, limit: bool) -> int:
@@ -280,48 +301,32 @@ class Chronos2Pipeline(Pretrained):
                 raise ValueError(
                     f"{message}; ask for fewer, or, to forecast further, give limit_prediction_length=False"
                 )
-            warnings.warn(f"{message}; the quality of the forecast may degrade", stacklevel=3)
+            warn(f"{message}; the quality of the forecast may degrade")
         return length
 
-    def _forecast(
-        self,
-        tasks: list[Task],
-        prediction_length: int,
-        batch_size: int,
-        cross_learning: bool,
-        *,
-        group_ids: Sequence[Hashable] | None = None,
-        max_output_patches: int | None = None,
-        unrolled_quantiles: Sequence[float] = DECILES,
-        after_batch: Callable[[], object] | None = None,
-        progress: bool | None = None,
-    ) -> list[Float[np.ndarray, "_ q horizon"]]:
-        _at_least_one("batch_size", batch_size)
-        groups = joint_groups(tasks, batch_size, cross_learning, group_ids)
-        if max_output_patches is not None:
-            _at_least_one("max_output_patches", max_output_patches)
+    def _horizon(
+        self, prediction_length: int, max_output_patches: int | None, unrolled_quantiles: Iterable[float]
+    ) -> Horizon:
         patches = num_patches(prediction_length, self.config.patch_size)
-        patches_a_pass = max_output_patches or self.max_output_patches
+        patches_a_pass = self.max_output_patches
+        if max_output_patches is not None:
+            patches_a_pass = _at_least_one("max_output_patches", max_output_patches)
         # A model without some of the deciles forecasts one pass all the same.
-        matters = patches > patches_a_pass or unrolled_quantiles is not DECILES
-        if matters and not (unrolled_quantiles and set(unrolled_quantiles) <= set(self.quantiles)):
+        if patches <= patches_a_pass and unrolled_quantiles is DECILES:
+            return Horizon(patches, patches_a_pass, ())
+        levels = [float(level) for level in unrolled_quantiles]
+        if not levels or not set(levels) <= set(self.quantiles):
             raise ValueError(
-                f"unrolled quantiles must be a subset of the model's quantiles, {self.quantiles}; "
-                f"found {list(unrolled_quantiles)}"
+                f"unrolled quantiles must be a subset of the model's quantiles, {self.quantiles}; found {levels}"
             )
-        paths = tuple(self.quantiles.index(level) for level in sorted(unrolled_quantiles)) if matters else ()
-        horizon = Horizon(patches, patches_a_pass, paths)
-        return forecast_tasks(
-            self._runner, tasks, groups, horizon, prediction_length, batch_size, after_batch, progress
-        )
+        return Horizon(patches, patches_a_pass, tuple(self.quantiles.index(level) for level in sorted(set(levels))))
 
-    def _check_levels(self, levels: Sequence[float]) -> None:
-        """Raises ValueError for what is no list of quantile levels; warns of those beyond the model's."""
+    def _warn_of_levels(self, levels: Sequence[float]) -> None:
+        """Warns of levels beyond the model's."""
         lowest, highest = self.quantiles[0], self.quantiles[-1]
-        if beyond := [float(level) for level in check_levels(levels) if not lowest <= level <= highest]:
-            warnings.warn(
-                f"quantile levels {beyond} are beyond those of the model, {lowest} … {highest}, and given their values",
-                stacklevel=3,
+        if beyond := [float(level) for level in levels if not lowest <= level <= highest]:
+            warn(
+                f"quantile levels {beyond} are beyond those of the model, {lowest} … {highest}, and given their values"
             )
 
     def _at_levels(
@@ -330,7 +335,7 @@ class Chronos2Pipeline(Pretrained):
         """Forecasts at other quantile levels, which are then the last axis."""
         at_levels = interpolate_quantiles(levels, self.quantiles, np.concatenate(forecasts))
         rows = np.cumsum([len(x) for x in forecasts])[:-1]
-        return np.split(at_levels.swapaxes(1, 2), rows)
+        return [np.ascontiguousarray(x) for x in np.split(at_levels.swapaxes(1, 2), rows)]
 
 
 def _cut(tasks: list[Task], steps: int) -> list[Task]:

@@ -46,10 +46,11 @@ class Pretrained:
     @classmethod
     def from_pretrained(
         cls: type[P],
-        name_or_folder: str | Path,
+        pretrained_model_name_or_path: str | Path,
         *,
         dtype: Any = "float32",
-        device_map: str = "auto",
+        torch_dtype: Any = None,
+        device_map: Any = "auto",
         revision: str | None = None,
         cache_dir: str | Path | None = None,
         local_files_only: bool = False,
@@ -59,11 +60,12 @@ class Pretrained:
         """Loads a checkpoint.
 
         Args:
-            name_or_folder: A hub name such as "amazon/chronos-2"; a folder with safetensors, an Orbax checkpoint or a
-                LoRA adapter (merged); or `random:SIZE[@SEED]` for random weights, SIZE one of chronos-2,
-                chronos-2-small, tiny.
+            pretrained_model_name_or_path: A hub name such as "amazon/chronos-2"; a folder with safetensors, an Orbax
+                checkpoint or a LoRA adapter (merged); or `random:SIZE[@SEED]` for random weights, SIZE one of
+                chronos-2, chronos-2-small, tiny.
             dtype: Of parameters and of the wide products, float32 or bfloat16, by name or as the type of NumPy, JAX or
                 PyTorch; scaling, softmax and norms are float32 in any case.
+            torch_dtype: The older name of `dtype`, which it replaces.
             device_map: The device where there is no mesh: "cpu", "cuda" or "gpu", "tpu", "cuda:1" …; by default JAX's.
             revision: Branch, tag or commit of the hub repository.
             cache_dir: Where hub downloads are kept, by default the hub's own cache.
@@ -76,25 +78,26 @@ class Pretrained:
             UnsupportedConfigError: A configuration that this model does not have.
             ValueError: No such type or device.
         """
-        dtype = _dtype_name(dtype)
+        name = pretrained_model_name_or_path
+        dtype = _dtype_name(dtype if torch_dtype is None else torch_dtype)
         if mesh is None:
             mesh = device_mesh(device_map)
-        elif device_map != "auto":
+        elif device_map not in ("auto", None):
             raise ValueError(f"device_map={device_map!r} and mesh both say where to compute; give one of them")
-        if random := parse_random_name(str(name_or_folder)):
+        if random := parse_random_name(str(name)):
             if revision is not None or base is not None:
-                raise ValueError(f"{name_or_folder!r} names random weights, to which neither revision nor base apply")
+                raise ValueError(f"{name!r} names random weights, to which neither revision nor base apply")
             config, seed = random
             params = random_params(config, seed)
             if dtype == "bfloat16":
                 params = jax.tree.map(lambda x: x.astype(jnp.bfloat16), params)
         else:
-            source = resolve(name_or_folder, revision, cache_dir, local_files_only, base)
+            source = resolve(name, revision, cache_dir, local_files_only, base)
             config = Chronos2Config.from_dict(load_config(source))
             params = load_params(source, weight_table(config), dtype)
         return cls(config, params, mesh=mesh)
 
-    def save_pretrained(self, folder: str | Path, *, overwrite: bool = False) -> None:
+    def save_pretrained(self, save_directory: str | Path, *, overwrite: bool = False) -> None:
         """Writes config.json and model.safetensors, which the reference loads too.
 
         Raises:
@@ -102,7 +105,7 @@ class Pretrained:
         """
         dtype = jax.tree.leaves(self.params)[0].dtype
         config = self.config.to_dict() | {"torch_dtype": str(dtype)}
-        save_safetensors(Path(folder), self.params, weight_table(self.config), config, overwrite)
+        save_safetensors(Path(save_directory), self.params, weight_table(self.config), config, overwrite)
 
     @property
     def params(self) -> dict[str, Any]:

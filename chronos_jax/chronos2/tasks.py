@@ -1,6 +1,5 @@
 """Every accepted form of input as a list of tasks (reference: chronos.chronos2.preprocess)."""
 
-import warnings
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -8,8 +7,14 @@ import numpy as np
 from jaxtyping import Float
 
 from chronos_jax.chronos2.covariates import encode_covariates
+from chronos_jax.warning import warn
 
 DICTIONARY_KEYS = ("target", "past_covariates", "future_covariates")
+
+LARGEST = 1e17
+"""Beyond this, the squares of a long series sum to more than float32 holds."""
+
+DATAFRAME = "is a DataFrame: give it to predict_df, or its columns as arrays"
 
 
 class Task(NamedTuple):
@@ -43,6 +48,10 @@ def as_tasks(inputs: Any, prediction_length: int) -> list[Task]:
             not fit together, naming the input.
         TypeError: Something that is not an array of numbers, or arrays and dictionaries in one list.
     """
+    if hasattr(inputs, "columns"):
+        raise TypeError(f"inputs {DATAFRAME}")
+    if getattr(getattr(inputs, "dtype", None), "kind", "") == "O":  # arrays of different lengths
+        inputs = list(inputs)
     if hasattr(inputs, "ndim"):
         array = as_float32(inputs, "inputs")
         if array.ndim != 3:
@@ -54,7 +63,7 @@ def as_tasks(inputs: Any, prediction_length: int) -> list[Task]:
     elif not isinstance(inputs, Sequence) or isinstance(inputs, str | bytes):
         raise TypeError(
             "inputs must be a 3-d array, a list of 1-d and 2-d arrays or a list of dictionaries, found "
-            f"{type(inputs).__name__}; DataFrames go to predict_df"
+            f"{type(inputs).__name__}"
         )
     elif any(isinstance(x, Mapping) for x in inputs):
         tasks = _from_dictionaries(inputs, prediction_length)
@@ -62,18 +71,41 @@ def as_tasks(inputs: Any, prediction_length: int) -> list[Task]:
         tasks = [_only_targets(_variates_by_time(x, f"input {i}")) for i, x in enumerate(inputs)]
     if not tasks:
         raise ValueError("inputs is empty; give at least one time series")
-    for i, task in enumerate(tasks):
-        _check(task, i)
+    check_values(tasks)
     return tasks
+
+
+def check_values(tasks: list[Task], names: Sequence[Hashable] | None = None) -> None:
+    """Raises ValueError for empty series and for values that are infinite or too large, naming the series."""
+    for i, task in enumerate(tasks):
+        name = f"input {i}" if names is None else f"series {names[i]!r}"
+        history, future = task.history_VxT, task.future_KxH
+        if not history.size:
+            raise ValueError(
+                f"{name} has shape {history.shape}; every input needs at least one variate and one time step, "
+                "which may be NaN"
+            )
+        large_V = (np.abs(history) > LARGEST).any(axis=1)
+        if large_V.any():
+            variate = int(large_V.argmax())
+            covariate = variate - task.num_targets
+            which = f"variate {variate}" if covariate < 0 else f"covariate {covariate}"
+            raise ValueError(f"{name}, {which} holds values that are infinite or beyond {LARGEST:g}; NaN means missing")
+        if (np.abs(future) > LARGEST).any():
+            raise ValueError(
+                f"the future covariates of {name} hold values that are infinite or beyond {LARGEST:g}; "
+                "NaN means unknown"
+            )
 
 
 def as_float32(array: Any, name: str) -> Float[np.ndarray, "..."]:
     """A NumPy, JAX or PyTorch array, or nested lists of numbers, as float32. Raises TypeError for anything else."""
     try:
         converted = _as_array(array)
-        if converted.dtype.kind in "OSUMmc":
+        if converted.dtype.kind in "SUMmc":
             raise TypeError(f"its type is {converted.dtype}")
-        return converted.astype(np.float32, copy=False)
+        with np.errstate(over="ignore"):  # what overflows is infinite, and refused as that
+            return converted.astype(np.float32, copy=False)
     except (TypeError, ValueError) as error:
         raise TypeError(f"{name} must be an array of numbers, NaN where missing: {error}") from error
 
@@ -90,13 +122,15 @@ def warn_if_nothing_observed(tasks: list[Task], names: Sequence[Hashable] | None
             unseen += [f"{name} (variate {v})" for v in np.flatnonzero(missing_V)]
     if unseen:
         shown = ", ".join(unseen[:10]) + (f" and {len(unseen) - 10} more" if len(unseen) > 10 else "")
-        warnings.warn(f"nothing is observed in the target of {shown}: what comes out means nothing", stacklevel=3)
+        warn(f"nothing is observed in the target of {shown}: what comes out means nothing")
 
 
 def _as_array(array: Any) -> np.ndarray:
     if hasattr(array, "detach"):  # PyTorch, recognised without importing it
         array = array.detach().cpu()
         array = array.float().numpy() if array.dtype.is_floating_point else array.numpy()
+    if isinstance(array, np.ma.MaskedArray) and array.dtype.kind in "fiub":
+        array = np.ma.filled(array.astype(np.float64), np.nan)
     return np.asarray(array)
 
 
@@ -105,37 +139,25 @@ def _only_targets(history_VxT: Float[np.ndarray, "v t"]) -> Task:
 
 
 def _variates_by_time(x: Any, name: str) -> Float[np.ndarray, "v t"]:
+    if hasattr(x, "columns"):
+        raise TypeError(f"{name} {DATAFRAME}")
     array = as_float32(x, name)
     if array.ndim not in (1, 2):
         raise ValueError(f"{name} must be 1-d (time) or 2-d (variates, time), found shape {array.shape}")
     return array[None, :] if array.ndim == 1 else array
 
 
-def _check(task: Task, index: int) -> None:
-    history = task.history_VxT
-    if not history.size:
-        raise ValueError(
-            f"input {index} has shape {history.shape}; every input needs at least one variate and one time step, "
-            "which may be NaN"
-        )
-    if (infinite := np.isinf(history)).any():
-        variate = int(infinite.any(axis=-1).argmax())
-        what = "variate" if variate < task.num_targets else "covariate"
-        variate -= task.num_targets if what == "covariate" else 0
-        raise ValueError(
-            f"input {index}, {what} {variate} holds values that are infinite or beyond float32; NaN means missing"
-        )
-    if np.isinf(task.future_KxH).any():
-        raise ValueError(
-            f"the future covariates of input {index} hold values that are infinite or beyond float32; NaN means unknown"
-        )
-
-
 def _from_dictionaries(inputs: Sequence[Any], prediction_length: int) -> list[Task]:
     for i, x in enumerate(inputs):
         if not isinstance(x, Mapping):
             raise TypeError(f"input {i} is no dictionary ({type(x).__name__}) but others are; give one kind of input")
-    if "context" in inputs[0]:
+    prepared = ["context" in x for x in inputs]
+    if any(prepared) and not all(prepared):
+        raise ValueError(
+            f"input {prepared.index(not prepared[0])} {'is not' if prepared[0] else 'is'} prepared (with a 'context'), "
+            "and input 0 the other way; give one kind of dictionary"
+        )
+    if prepared[0]:
         return [_from_prepared(x, i) for i, x in enumerate(inputs)]
     targets = [_target(x, i) for i, x in enumerate(inputs)]
     past = [_covariates(x, "past_covariates", i) for i, x in enumerate(inputs)]
@@ -169,7 +191,7 @@ def stack_tasks(
 def _from_prepared(x: Mapping[str, Any], index: int) -> Task:
     """A dictionary as chronos.chronos2.preprocess makes it: covariates encoded, those known ahead last."""
     try:
-        history, future = (_as_array(x[key]).astype(np.float32) for key in ("context", "future_covariates"))
+        history, future = (as_float32(x[key], f"{key} of input {index}") for key in ("context", "future_covariates"))
         num_targets, known = int(x["n_targets"]), int(x["n_future_covariates"])
     except KeyError as error:
         raise TypeError(f"input {index} has a 'context' but lacks {error} that prepared inputs have") from error
@@ -200,7 +222,7 @@ def _covariates(x: Mapping[str, Any], key: str, index: int) -> dict[Any, Any]:
         )
     unavailable = {name for name, values in covariates.items() if values is None or np.shape(values)[:1] == (0,)}
     if key == "past_covariates" and any(covariates[name] is None for name in unavailable):
-        raise ValueError(f"past_covariates of input {index} has no values for {sorted(unavailable)}; leave them out")
+        raise ValueError(f"past_covariates of input {index} has no values for {list(unavailable)}; leave them out")
     future = key == "future_covariates"
     return {name: None if future and name in unavailable else _as_array(values) for name, values in covariates.items()}
 
@@ -212,9 +234,9 @@ def _check_schema(
     prediction_length: int,
 ) -> None:
     """Raises ValueError where dictionaries are not of one schema, or lengths do not fit."""
-    if unknown := sorted(set(future[0]) - set(past[0])):
+    if unknown := [name for name in future[0] if name not in past[0]]:
         raise ValueError(
-            f"future_covariates must be a subset of past_covariates, whose names are {sorted(past[0])}; "
+            f"future_covariates must be a subset of past_covariates, whose names are {list(past[0])}; "
             f"{unknown} have no past values"
         )
     for i, (target, before, ahead) in enumerate(zip(targets, past, future, strict=True)):
@@ -227,7 +249,7 @@ def _check_schema(
         for key, found, first in (("past_covariates", before, past[0]), ("future_covariates", ahead, future[0])):
             if set(found) != set(first):
                 raise ValueError(
-                    f"{key} of input {i} are {sorted(found)}, those of input 0 are {sorted(first)}; "
+                    f"{key} of input {i} are {list(found)}, those of input 0 are {list(first)}; "
                     "dictionaries must be of one schema: call once a schema"
                 )
         for name, values in before.items():

@@ -22,7 +22,8 @@ def parse_frequency(freq: Any) -> BaseOffset:
         offset = to_offset(freq)
     except (ValueError, TypeError) as error:
         raise ValueError(
-            f"Invalid frequency: freq={freq!r} is none of pandas; give one such as 'h', '15min', 'D', 'W-SUN' or 'MS'"
+            f"Invalid frequency: freq={freq!r} is none of pandas ({error}); give one such as 'h', '15min', 'D', "
+            "'W-SUN' or 'MS'"
         ) from error
     if offset.n < 1:
         raise ValueError(f"Invalid frequency: freq={freq!r} does not lead forwards; give a positive step such as 'D'")

@@ -1,6 +1,6 @@
 """Long DataFrames of the user to arrays whose rows are grouped by series and sorted by time."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -44,6 +44,7 @@ def read_frame(
     timestamp_column: str = "timestamp",
     freq: Any = None,
     validate: bool = True,
+    named: Sequence[str] = (),
 ) -> LongFrame:
     """Everything that a forecast needs of a long DataFrame. Nothing is modified.
 
@@ -57,6 +58,7 @@ def read_frame(
         freq: Frequency of pandas, unchecked; by default inferred from all series, which must agree.
         validate: False trusts that rows are grouped by series and sorted, those of future_df in the same order, and
             that everything is as it should be.
+        named: Columns that the forecast will have besides, which no id or timestamp column may be called.
 
     Raises:
         ValueError: What `chronos_jax.frames.validation` checks; no common frequency.
@@ -68,7 +70,7 @@ def read_frame(
     future = None if future_df is None else _as_pandas(future_df, "future_df")[0]
     offset = None if freq is None else parse_frequency(freq)
     if validate:
-        validation.check_columns(given, target, id_column, timestamp_column)
+        validation.check_columns(given, target, id_column, timestamp_column, named)
         if future is not None:
             validation.check_future_columns(future, given, target, id_column, timestamp_column)
 

@@ -42,8 +42,18 @@ def _check_unique(df: pd.DataFrame, name: str) -> None:
         raise ValueError(f"{name} has several columns named {_listed(duplicated)}; give every column its own name")
 
 
-def check_columns(df: pd.DataFrame, target: list[str], id_column: str, timestamp_column: str) -> None:
-    """Raises ValueError unless the columns are there, are different ones, and targets hold numbers."""
+def check_columns(
+    df: pd.DataFrame, target: list[str], id_column: str, timestamp_column: str, named: Sequence[str]
+) -> None:
+    """Raises ValueError unless the columns are there, are different ones, and targets hold numbers.
+
+    Args:
+        df: The frame.
+        target: Columns to forecast.
+        id_column: Names the series.
+        timestamp_column: Timestamps.
+        named: Further columns that the forecast will have.
+    """
     if not target:
         raise ValueError("target names no column; name at least one to forecast")
     roles = [id_column, timestamp_column, *target]
@@ -53,7 +63,7 @@ def check_columns(df: pd.DataFrame, target: list[str], id_column: str, timestamp
             f"column {repeated[0]!r} has two roles; id_column={id_column!r}, timestamp_column={timestamp_column!r} and "
             f"target={target!r} must all differ"
         )
-    taken = {"target_name", "predictions"} & {id_column, timestamp_column}
+    taken = {"target_name", "predictions", *named} & {id_column, timestamp_column}
     if taken:
         raise ValueError(f"column {taken.pop()!r} would be overwritten in the forecast; rename it")
     _check_unique(df, "df")
@@ -62,9 +72,12 @@ def check_columns(df: pd.DataFrame, target: list[str], id_column: str, timestamp
         raise ValueError("df is empty; it needs at least one row")
     for column in target:
         dtype = df[column].dtype
+        if df[column].isna().all():  # of any type: nothing is observed
+            continue
         if not ptypes.is_numeric_dtype(dtype) or ptypes.is_complex_dtype(dtype):
             raise ValueError(
-                f"Target column {column!r} must be numeric, got dtype {dtype}; convert it, as with pd.to_numeric"
+                f"Target column {column!r} must be numeric, got dtype {dtype}; convert it, as with pd.to_numeric or, "
+                "in polars, cast(pl.Float64)"
             )
 
 

@@ -31,7 +31,11 @@ def test_known_levels_are_exact_and_the_outermost_go_on():
     np.testing.assert_allclose(middle, values[2:4].mean(0, keepdims=True), rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("levels", [[], [1.5], [-0.1], [float("nan")], ["a"], 0.5, [[0.5]]])
+def test_no_levels_are_no_quantiles():
+    assert interpolate_quantiles([], LEVELS, walks(2, len(LEVELS), 4)).shape == (2, 0, 4)
+
+
+@pytest.mark.parametrize("levels", [[1.5], [True], ["0.5"], [-0.1], [float("nan")], ["a"], 0.5, [[0.5]]])
 def test_levels_that_are_none_are_refused(levels):
     with pytest.raises(ValueError, match="between 0 and 1"):
         inspect.unwrap(check_levels)(levels)

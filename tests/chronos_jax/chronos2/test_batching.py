@@ -1,9 +1,10 @@
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chronos_jax.chronos2.batching import batches, half_octave, joint_groups, variate_bucket
+from chronos_jax.chronos2.batching import batch_groups, batches, half_octave, joint_groups, variate_bucket
 from chronos_jax.chronos2.tasks import Task
 
 
@@ -62,8 +63,8 @@ def test_what_is_known_ahead_stands_beside_the_last_variates():
     tasks = [task(np.zeros((3, 5), np.float32), targets=1, future=future), task(np.ones((1, 5), np.float32))]
     (batch,) = batches(tasks, [[0, 1]], 4, 8)
     assert [tuple(place) for place in batch.places] == [(0, 0, 0), (1, 0, 3)]
-    expected = np.full((4, 3), np.nan, np.float32)
-    expected[1:3] = future
+    expected = np.full((4, 4), np.nan, np.float32)  # whole patches
+    expected[1:3, :3] = future
     np.testing.assert_array_equal(batch.future_GxVxH[0], expected)
 
 
@@ -82,3 +83,29 @@ def test_tasks_see_each_other_by_id_or_in_runs_of_the_batch_size():
         joint_groups(tasks, 3, True, [0] * 5)
     with pytest.raises(ValueError, match="one id for each of the 5 inputs, found 2"):
         joint_groups(tasks, 3, False, [0, 1])
+
+
+def test_ids_of_groups_may_be_arrays_but_nothing_else():
+    torch = pytest.importorskip("torch", reason="torch is not installed (extra: test)")
+    tasks = [task(np.zeros((1, 5), np.float32)) for _ in range(3)]
+    for ids in (np.array([1, 0, 1]), jnp.array([1, 0, 1]), torch.tensor([1, 0, 1]), ("b", "a", "b")):
+        assert joint_groups(tasks, 8, False, ids) == [[0, 2], [1]]
+    for ids in ({0: 1, 1: 1, 2: 1}, 5, "aab", [[1], [1], [1]], [np.nan] * 3, [None] * 3):
+        with pytest.raises(TypeError, match="group_ids must be"):
+            joint_groups(tasks, 8, False, ids)
+
+
+def test_what_is_left_over_is_computed_in_few_sizes():
+    sizes = {batch_groups(number, 53) for number in range(1, 200)}
+    assert sizes == {1, 4, 16, 53}
+    assert [batch_groups(n, 53) for n in (60, 27, 26, 9, 8, 3, 2)] == [53, 53, 16, 16, 4, 4, 1]
+    assert {batch_groups(number, 53, shards=8) for number in range(1, 200)} == {8, 32, 56}
+
+
+def test_batches_are_ordered_by_length_and_hold_no_more_than_fits():
+    tasks = [task(np.zeros((1, steps), np.float32)) for steps in np.random.default_rng(0).integers(1, 40, 60)]
+    groups = joint_groups(tasks, 256, False, None)
+    made = list(batches(tasks, groups, 4, 256, appended_patches=2, tokens_per_batch=50))
+    longest = [tasks[place.task].history_VxT.shape[1] for batch in made for place in batch.places]
+    assert longest == sorted(longest)
+    assert max(x.context_GxVxT.shape[0] * (x.context_GxVxT.shape[2] // 4 + 2) for x in made) in range(40, 51)

@@ -67,6 +67,19 @@ def test_a_bucketed_horizon_is_the_exact_one(pipeline):
     assert_equal_to_rounding(pipeline.predict(x, 5 * config.patch_size), np.asarray(exact))
 
 
+def test_calls_with_any_number_of_inputs_soon_compile_nothing(pipeline):
+    """Whatever number of lengths of one bucket: a full batch, or what is left over in few sizes."""
+    rng = np.random.default_rng(0)
+
+    def compiled_after(number):
+        pipeline.predict([walks(int(steps)) for steps in rng.integers(49, 65, number)], 24)
+        return forecasting._first._cache_size()
+
+    for number in (2, 5, 16, 60):
+        before = compiled_after(number)
+    assert [compiled_after(number) for number in (1, 3, 7, 12, 20, 31, 40)] == [before] * 7
+
+
 def test_a_second_call_of_the_same_buckets_compiles_nothing(pipeline):
     """Other lengths, other numbers of steps, known values ahead or not, beyond one pass or not."""
 
@@ -105,6 +118,30 @@ def test_a_stretch_is_forecast_from_the_quantiles_of_the_last(pipeline):
     expected = weighted_quantiles(jnp.array(second.swapaxes(1, 2)), masses, jnp.array(pipeline.quantiles))
     np.testing.assert_array_equal(both[..., :16], pipeline.predict([x], 16)[0])
     assert_equal_to_rounding([both[..., 16:]], [np.asarray(expected).swapaxes(1, 2)])
+
+
+def test_known_values_take_the_place_of_forecasts_in_what_goes_on(pipeline):
+    """A covariate known ahead for both stretches: the second is forecast from its values, not from its forecast."""
+    x, known = walks(40), walks(32, seed=3)
+    inputs = {"target": x, "past_covariates": {"a": walks(40, seed=2)}, "future_covariates": {"a": known}}
+    both = pipeline.predict([inputs], 32, max_output_patches=1, unrolled_quantiles=[0.5])[0]
+    longer = {
+        "target": np.concatenate([x, both[0, pipeline.quantiles.index(0.5), :16]]),
+        "past_covariates": {"a": np.concatenate([inputs["past_covariates"]["a"], known[:16]])},
+        "future_covariates": {"a": known[16:]},
+    }
+    second = pipeline.predict([longer], 16)[0]
+    masses = jnp.array(probability_masses(pipeline.quantiles))
+    expected = weighted_quantiles(jnp.array(second.swapaxes(1, 2)), masses, jnp.array(pipeline.quantiles))
+    assert_equal_to_rounding([both[..., 16:]], [np.asarray(expected).swapaxes(1, 2)], 1e-5)
+
+
+def test_the_order_of_unrolled_quantiles_means_nothing(pipeline):
+    ordered, other = (
+        pipeline.predict([walks(40)], 32, max_output_patches=1, unrolled_quantiles=levels)[0]
+        for levels in ([0.1, 0.5, 0.9], np.array([0.9, 0.1, 0.5]))
+    )
+    np.testing.assert_array_equal(ordered, other)
 
 
 def test_joined_inputs_are_forecast_as_one(pipeline):
@@ -189,10 +226,13 @@ def test_levels_beyond_the_models_are_warned_of(pipeline):
     np.testing.assert_array_equal(quantiles[0][..., 0], quantiles[0][..., 1])
 
 
-def test_a_callback_is_called_after_each_batch(pipeline):
-    calls = []
-    pipeline.predict(walks(8, 1, 50), 5, batch_size=2, after_batch=lambda: calls.append(1))
-    assert len(calls) == 4
+def test_a_callback_is_called_after_each_batch_while_the_next_is_computed(pipeline, monkeypatch):
+    """And no more batches than two are on the device at a time."""
+    started, seen = [], []
+    forecast = forecasting.forecast
+    monkeypatch.setattr(forecasting, "forecast", lambda *args: started.append(1) or forecast(*args))
+    pipeline.predict(walks(8, 1, 50), 5, batch_size=1, after_batch=lambda: seen.append(len(started)))
+    assert seen == [2, 3, 4, 5, 6, 7, 8, 8]
 
 
 def test_a_progress_bar_is_shown_on_a_terminal_or_on_demand(pipeline, capsys, monkeypatch):

@@ -1,5 +1,6 @@
 """Forecasts of the pipeline and of the reference's, for every form of input, on weights that behave as trained ones."""
 
+import inspect
 import warnings
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -133,6 +134,30 @@ def test_forecasts_beyond_one_pass_agree(size, pair, parity_table):
         assert errors.max() <= LONG_HORIZON_BOUND, name
 
 
+def test_histories_that_outgrow_the_context_agree(tmp_path):
+    """Six patches of context: the second stretch and the third see the forecast before them, and little of the past."""
+    folder = write_random_checkpoint(tmp_path / "short", SIZES["tiny"].model_copy(update={"context_length": 96}))
+    call = Call([walks(90), walks(2, 200)], 120, {"max_output_patches": 3})
+    ours, theirs = (forecasts(make(folder), call) for make in (Chronos2Pipeline.from_pretrained, reference_pipeline))
+    for a, b in zip(ours, theirs, strict=True):
+        assert relative_error(a, b) <= BOUND
+
+
+def test_a_category_that_never_changes_says_nothing(tiny):
+    """Its encoding is constant, as the mean of the target is. The reference agrees where that mean is exact."""
+    reference, port = tiny
+
+    def both(target: np.ndarray, covariate: np.ndarray) -> list[np.ndarray]:
+        call = Call([{"target": target, "past_covariates": {"a": covariate}}], 20)
+        return [forecasts(side, call)[0] for side in (port, reference)]
+
+    x = walks(40)
+    shop, _ = both(x, np.full(40, "shop"))
+    zero, _ = both(x, np.zeros(40))
+    assert relative_error(shop, zero) <= BOUND
+    assert relative_error(*both(np.resize([1.0, 3.0], 32), np.full(32, "shop"))) <= BOUND
+
+
 @pytest.mark.parametrize("cross_learning", [False, True])
 def test_the_reference_test_checkpoint_agrees(cross_learning, reference_checkpoint):
     reference = reference_pipeline(reference_checkpoint)
@@ -243,6 +268,42 @@ def test_tables_agree(tiny, ids, freq, target, known):
         port.predict_df(df, future_df, **arguments), reference_frame(reference, df, future_df, **arguments)
     )
     pd.testing.assert_frame_equal(df, before)
+
+
+def test_series_of_a_table_are_joined_by_a_dictionary(tiny):
+    _, port = tiny
+    df = table(["b", "a", "c"], "h", [40, 61, 33]).drop(columns=["load", "weather"])
+    ids = dict.fromkeys(["a", "b"], 0) | {"c": 1}
+    order = df["item_id"].unique().tolist()
+    named = port.predict_df(df, prediction_length=18, group_ids=ids)
+    pd.testing.assert_frame_equal(
+        named, port.predict_df(df, prediction_length=18, group_ids=[ids[name] for name in order])
+    )
+    assert np.abs(named["predictions"] - port.predict_df(df, prediction_length=18)["predictions"]).max() > 1e-3
+    with pytest.raises(ValueError, match=r"group_ids has no entry for 1 series, such as \['c'\]"):
+        port.predict_df(df, prediction_length=18, group_ids={"a": 0, "b": 0})
+
+
+def test_what_a_table_lacks_is_said_by_name(tiny):
+    _, port = tiny
+    df = table(["b", "a"], "h", [40, 61])
+    with pytest.raises(ValueError, match=r"column '0.5' would be overwritten"):
+        port.predict_df(df.rename(columns={"item_id": "0.5"}), id_column="0.5", prediction_length=18)
+    with pytest.raises(ValueError, match=r"series 'b', variate 0 holds values .* beyond"):
+        port.predict_df(df.assign(target=df["target"].where(df["item_id"] == "a", 1e20)), prediction_length=18)
+    unseen = df.assign(target=df["target"].where(df["item_id"] == "a"))
+    with pytest.warns(UserWarning, match="nothing is observed in the target of series 'b'"):
+        assert port.predict_df(unseen, prediction_length=18).notna().all(axis=None)
+    null = polars.from_pandas(df.drop(columns=["load", "weather"])).with_columns(target=polars.lit(None))
+    with pytest.warns(UserWarning, match="series 'b', series 'a'|series 'a', series 'b'"):
+        port.predict_df(null, prediction_length=18)
+
+
+def test_warnings_point_at_the_callers_line(tiny):
+    _, port = tiny
+    with pytest.warns(UserWarning, match="nothing is observed") as warned:
+        inspect.unwrap(Chronos2Pipeline.predict_quantiles)(port, [np.full(20, np.nan)], 5)
+    assert [x.filename for x in warned] == [__file__]
 
 
 def test_polars_in_and_out(tiny):

@@ -181,6 +181,11 @@ def test_types_are_given_as_users_of_any_library_give_them(dtype):
     assert pipeline.params["shared"]["embedding"].dtype == jnp.bfloat16
 
 
+def test_the_older_name_of_the_type_is_taken():
+    pipeline = Chronos2Pipeline.from_pretrained("random:tiny", torch_dtype="bfloat16", device_map=None)
+    assert pipeline.params["shared"]["embedding"].dtype == jnp.bfloat16
+
+
 def test_other_types_are_refused():
     with pytest.raises(ValueError, match="'float32' or 'bfloat16', found 'float16'"):
         Chronos2Pipeline.from_pretrained("random:tiny", dtype="float16")

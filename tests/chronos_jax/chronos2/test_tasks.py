@@ -1,5 +1,6 @@
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 import pytest
 from reference import reference_module
 
@@ -74,6 +75,18 @@ def test_torch_tensors_and_lists_in_dictionaries():
     np.testing.assert_array_equal(task.future_KxH, [[1, 1]])
 
 
+def test_none_and_masked_values_are_missing():
+    masked = np.ma.MaskedArray([1.0, 2.0, 3.0], mask=[False, True, False])
+    for inputs in ([[1.0, None, 3.0]], [{"target": [1.0, None, 3.0]}], [masked]):
+        expected = [[1, np.nan, 3]]
+        np.testing.assert_array_equal(as_tasks(inputs, 0)[0].history_VxT, expected)
+
+
+def test_a_column_of_arrays_is_a_list_of_them():
+    column = pd.Series([np.zeros(3), np.zeros(5)])
+    assert [task.history_VxT.shape for task in as_tasks(column, 0)] == [(1, 3), (1, 5)]
+
+
 def test_what_is_passed_is_not_modified():
     x = np.arange(6.0)
     inputs = dictionaries()
@@ -106,6 +119,10 @@ def test_rows_of_all_series_are_cut_into_tasks():
             ValueError,
             "input 1, variate 1 holds values that are infinite",
         ),
+        ([np.array([1.0, 1e300])], ValueError, "input 0, variate 0 holds values that are infinite or beyond 1e"),
+        ([np.array([1.0, -1e18])], ValueError, "input 0, variate 0 holds values that are infinite or beyond 1e"),
+        (pd.DataFrame({"y": [1.0]}), TypeError, "inputs is a DataFrame: give it to predict_df"),
+        ([pd.DataFrame({"y": [1.0]})], TypeError, "input 0 is a DataFrame: give it to predict_df"),
         (["abc"], TypeError, "input 0 must be an array of numbers"),
         ([np.array(["2024-01-01"], "M8[D]")], TypeError, "input 0 must be an array of numbers"),
         ("abc", TypeError, "must be a 3-d array, a list"),
@@ -161,6 +178,7 @@ def test_rows_of_all_series_are_cut_into_tasks():
             ValueError,
             "future_covariates 'a' has values in some inputs but not in others",
         ),
+        ([{"context": np.zeros((1, 3))}, {"target": [1.0]}], ValueError, "input 1 is not prepared .* give one kind"),
         ([{"context": np.zeros((1, 3))}], TypeError, "input 0 has a 'context' but lacks 'future_covariates'"),
         (
             [
