@@ -1,5 +1,6 @@
 """What every test relies on: eight CPU devices, strict rank promotion, exact matrix products, shared data."""
 
+import os
 from collections import defaultdict
 from pathlib import Path
 
@@ -21,6 +22,16 @@ def shared_file(relative: str) -> Path:
     if not path.exists():
         pytest.skip(f"shared test data is absent: {relative} (expected beside the checkout, in ../shared)")
     return path
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _compile_once(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Tests that compute the same on the same shapes share what was compiled, in other processes too."""
+    room = tmp_path_factory.getbasetemp()
+    folder = str((room.parent if "PYTEST_XDIST_WORKER" in os.environ else room) / "compiled")
+    for variable, value in {"compilation_cache_dir": folder, "persistent_cache_min_compile_time_secs": 0.2}.items():
+        os.environ[f"JAX_{variable.upper()}"] = str(value)
+        jax.config.update(f"jax_{variable}", value)
 
 
 @pytest.fixture(scope="session")

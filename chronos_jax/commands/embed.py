@@ -8,7 +8,9 @@ from typing import Annotated
 import tyro
 
 from chronos_jax.chronos2.pooling import Pooling
+from chronos_jax.commands.files import shown
 from chronos_jax.commands.options import SeriesOptions
+from chronos_jax.commands.words import words_of_the_shell
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +28,7 @@ def embed(options: Annotated[EmbedOptions, tyro.conf.arg(name="")]) -> None:
 
     The answer has a row for each series: its id, then the columns embedding_0, embedding_1 …
     """
-    options.check_output()
+    options.check()
     history = options.read()
 
     import numpy as np
@@ -36,14 +38,15 @@ def embed(options: Annotated[EmbedOptions, tyro.conf.arg(name="")]) -> None:
     from chronos_jax.chronos2.tasks import stack_tasks, warn_if_nothing_observed
     from chronos_jax.frames.reading import read_frame
 
-    series = read_frame(
-        history,
-        target=list(options.target),
-        prediction_length=1,
-        id_column=options.ids,
-        timestamp_column=options.timestamp_column,
-        freq="D",  # of no consequence: nothing ahead is asked for, and steps of the history may be of any length
-    )
+    with words_of_the_shell(shown(options.data)):
+        series = read_frame(
+            history,
+            target=list(options.target),
+            prediction_length=1,
+            id_column=options.ids,
+            timestamp_column=options.timestamp_column,
+            freq="D",  # of no consequence: nothing ahead is asked for, and steps of the history may be of any length
+        )
     past_CxR, _ = encode_covariates(series.past, {}, series.target_VxR, series.lengths_N, 0)
     history_VxR = np.concatenate([series.target_VxR, past_CxR])
     tasks = stack_tasks(history_VxR, np.empty((0, 0), np.float32), series.lengths_N, len(options.target))
@@ -61,6 +64,7 @@ def embed(options: Annotated[EmbedOptions, tyro.conf.arg(name="")]) -> None:
             context_length=options.context_length,
             pooling=options.pooling,
             layer=options.layer,
+            progress=options.shows_progress,
         )
     number, size = vectors_NxD.shape
     answer = pd.DataFrame(vectors_NxD, columns=[f"embedding_{d}" for d in range(size)])

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from chronos_jax.commands.files import check_output, check_picture, read_table, replacing
+from chronos_jax.commands.files import check_output, check_picture, read_table, replacing, shown
 from chronos_jax.commands.options import SeriesOptions, without_default
+from chronos_jax.commands.words import words_of_the_shell
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,7 +43,7 @@ def forecast(options: Annotated[ForecastOptions, tyro.conf.arg(name="")]) -> Non
     given = options.series
     if options.horizon < 1:
         raise ValueError(f"--horizon must be at least 1, found {options.horizon}")
-    given.check_output()
+    given.check()
     if options.plot is not None:
         check_picture(options.plot)
         check_output(options.plot, given.overwrite)
@@ -62,27 +63,31 @@ def forecast(options: Annotated[ForecastOptions, tyro.conf.arg(name="")]) -> Non
         "prediction_length": options.horizon,
         "freq": options.freq,
     }
-    number = len(read_frame(history, future, **columns).ids_N)  # faults of tables are told before a model is loaded
     only_drawn = [] if options.plot is None else [level for level in DECILES if level not in levels]
-    answer = given.load_model().predict_df(
-        history,
-        future,
-        quantile_levels=[*levels, *only_drawn],
-        batch_size=given.batch_size,
-        context_length=given.context_length,
-        cross_learning=options.cross_learning,
-        **columns,
-    )
-    written = [given.write(answer.drop(columns=[str(level) for level in only_drawn]))]
+    with words_of_the_shell(shown(given.data), str(options.future)):
+        number = len(read_frame(history, future, **columns).ids_N)  # faults are told before a model is loaded
+    model = given.load_model()
+    with words_of_the_shell(shown(given.data), str(options.future)):
+        answer = model.predict_df(
+            history,
+            future,
+            quantile_levels=[*levels, *only_drawn],
+            batch_size=given.batch_size,
+            context_length=given.context_length,
+            cross_learning=options.cross_learning,
+            progress=given.shows_progress,
+            **columns,
+        )
     if options.plot is not None:
         _draw(history, answer, given, options.plot)
-        written.append(str(options.plot))
+    written = [given.write(answer.drop(columns=[str(level) for level in only_drawn]))]  # last, for a reader may leave
+    written += [] if options.plot is None else [str(options.plot)]
     print(f"forecast of {number:,} series, {options.horizon:,} steps: {', '.join(written)}", file=sys.stderr)
 
 
 def _read_future(path: Path, given: SeriesOptions, history: "pd.DataFrame") -> "pd.DataFrame":
     """The covariates known ahead, with ids of the history's type."""
-    future = read_table(path, [given.ids, given.timestamp_column])
+    future = read_table(path, given.ids, given.timestamp_column)
     ids = history[given.ids]
     if given.ids in future:
         return future.astype({given.ids: ids.dtype})

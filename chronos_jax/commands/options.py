@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from chronos_jax.commands.files import check_output, read_table, table_name, write_table
+from chronos_jax.commands.files import STDIN, check_output, read_table, shown, table_name, write_table
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from chronos_jax.chronos2.pipeline import Chronos2Pipeline
 
-SHOWN = 12
+LISTED = 12
 
 
 def without_default(metavar: str) -> Any:
@@ -27,8 +27,8 @@ class SeriesOptions:
     """Which series, by which model, to where."""
 
     data: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="DATA")]
-    """A .csv (plain, or compressed as .csv.gz) or .parquet file with a row for each series and time step. Columns that
-    no option names are covariates, numbers or categories."""
+    """Goes first: a .csv (plain, or compressed as .csv.gz) or .parquet file, or - for csv from standard input, with a
+    row for each series and time step. Columns that no option names are covariates, numbers or categories."""
     id_column: Annotated[str | None, without_default("COLUMN")] = None
     """Whose values name the series. By default item_id; a file without it is one series, named after the file."""
     timestamp_column: Annotated[str, tyro.conf.arg(metavar="COLUMN")] = "timestamp"
@@ -49,14 +49,24 @@ class SeriesOptions:
     """Where the table goes, .csv (also compressed) or .parquet; by default to standard output, as csv."""
     overwrite: bool = False
     """Replace files that exist."""
+    progress: Literal["auto", "on", "off"] = "auto"
+    """A bar on standard error; auto shows it on a terminal, where there are several batches."""
 
     @property
     def ids(self) -> str:
         """The column of ids in every table read and written."""
         return self.id_column or "item_id"
 
-    def check_output(self) -> None:
-        """Raises ValueError, OSError where `out` cannot be written."""
+    @property
+    def shows_progress(self) -> bool | None:
+        """None where the pipeline decides."""
+        return {"auto": None, "on": True, "off": False}[self.progress]
+
+    def check(self) -> None:
+        """Raises ValueError, OSError for numbers below 1, or where `out` cannot be written."""
+        for option, number in (("--context-length", self.context_length), ("--batch-size", self.batch_size)):
+            if number is not None and number < 1:
+                raise ValueError(f"{option} must be at least 1, found {number}")
         if self.out is not None:
             table_name(self.out)
             if self.out.resolve() == self.data.resolve():
@@ -65,11 +75,13 @@ class SeriesOptions:
 
     def read(self) -> "pd.DataFrame":
         """The table, with ids in it. Raises ValueError, OSError where it or its columns are not there."""
-        table = read_table(self.data, [self.ids, self.timestamp_column])
+        table = read_table(self.data, self.ids, self.timestamp_column)
         self._check_columns(table)
         if self.ids not in table:
-            name = table_name(self.data)
-            print(f"{self.data} has no column item_id (--id-column): taken as one series, {name}", file=sys.stderr)
+            name = "stdin" if self.data == STDIN else table_name(self.data)
+            print(
+                f"{shown(self.data)} has no column item_id (--id-column): taken as one series, {name}", file=sys.stderr
+            )
             table.insert(0, self.ids, name)
         return table
 
@@ -102,13 +114,13 @@ class SeriesOptions:
             numeric = [c for c in table if c not in taken and is_numeric(table[c])]
             missing.append(f"{', '.join(map(repr, absent))} (--target; with numbers {_listed(numeric)})")
         if missing:
-            raise ValueError(f"{self.data} has no column {' and no column '.join(missing)}")
+            raise ValueError(f"{shown(self.data)} has no column {' and no column '.join(missing)}")
 
 
 def _listed(names: "pd.Index | list[str]") -> str:
     if not len(names):
         return "there is none"
-    return f"there are {', '.join(map(str, names[:SHOWN]))}" + (" …" if len(names) > SHOWN else "")
+    return f"there are {', '.join(map(str, names[:LISTED]))}" + (" …" if len(names) > LISTED else "")
 
 
 def _looks_like_time(column: "pd.Series") -> bool:

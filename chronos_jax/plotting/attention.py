@@ -10,11 +10,12 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
-from chronos_jax.plotting.figure import NotebookFigure
+from chronos_jax.plotting.figure import NotebookFigure, shortened
 
 COLOURS = colormaps["Blues"].with_extremes(bad="#e4e0d8")
 LAYERS_ABREAST = 6
 TICKS = 12  # the most on an axis
+LONGEST_NAME = 24
 
 
 def plot_attention(
@@ -57,7 +58,8 @@ def plot_attention(
             raise ValueError(f"{name} must lie between 0 and {size - 1}, found {index}")
     if variates is not None and len(variates) != count:
         raise ValueError(f"variates must name {count} variates, found {len(variates)} names")
-    names = [f"variate {v}" for v in range(count)] if variates is None else list(variates)
+    given = [f"variate {v}" for v in range(count)] if variates is None else variates
+    names = [shortened(name, LONGEST_NAME) for name in given]
     chosen = slice(None) if head is None else slice(head, head + 1)
     whose = f"mean over {heads} heads" if head is None else f"head {head}"
 
@@ -69,9 +71,10 @@ def plot_attention(
 
     abreast = min(layers, LAYERS_ABREAST)
     rows = math.ceil(layers / abreast)
-    parts = 1 if count == 1 else 2
-    figure = NotebookFigure(figsize=(1.6 + 2.1 * abreast, parts * (1.1 + 2.15 * rows)), layout="constrained")
-    over_time, *among = figure.subfigures(parts, 1, squeeze=False)[:, 0]
+    room = max(0.0, 0.08 * max(map(len, names)) - 0.6) if count > 1 else 0.0  # inches, for names as labels
+    heights = [1.1 + 2.15 * rows, 1.1 + 2.15 * rows + room][: 1 if count == 1 else 2]
+    figure = NotebookFigure(figsize=(1.6 + room + 2.1 * abreast, sum(heights)), layout="constrained")
+    over_time, *among = figure.subfigures(len(heights), 1, squeeze=False, height_ratios=heights)[:, 0]
     over_time.suptitle(f"Time attention of {names[variate]}, {whose}", parse_math=False)
     axes = _maps(over_time, time_LxSxS, abreast, ticks, labels)
     for axis in axes:

@@ -12,3 +12,11 @@ class NotebookFigure(Figure):
         file = BytesIO()
         self.savefig(file, format="png", dpi=110)
         return file.getvalue()
+
+
+def shortened(name: str, longest: int) -> str:
+    """A name of so many characters at most; long ones lose their middle, as names differ at their ends."""
+    if len(name) <= longest:
+        return name
+    tail = (longest - 1) // 2
+    return f"{name[: longest - 1 - tail]}…{name[-tail:]}"

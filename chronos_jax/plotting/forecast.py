@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 
-from chronos_jax.plotting.figure import NotebookFigure
+from chronos_jax.plotting.figure import NotebookFigure, shortened
 from chronos_jax.plotting.panels import Panel, array_panels, frame_panels
 
 HISTORY, FORECAST, ACTUAL = "#444444", "#0072b2", "#d55e00"  # of Okabe and Ito, told apart by everyone
@@ -46,7 +46,8 @@ def plot(
         id_column: Name of the column with the series' ids.
         timestamp_column: Name of the column with the time stamps.
         max_series: The most panels, one for each series and target; the figure says how many there would be.
-        history_length: The most steps of history shown, the last ones; by default three times the horizon, at least 64.
+        history_length: The most steps of history shown, the last ones; by default three times the horizon, at least 64,
+            or fewer before a horizon of a few steps.
 
     Returns:
         A figure, to be shown as the last line of a notebook's cell or saved by `figure.savefig("forecast.png")`.
@@ -89,7 +90,7 @@ def plot(
     places = [handles[label] for label in labels]
     figure.legend(places, labels, loc="outside upper center", ncols=len(labels), frameon=False)
     if count > len(shown):
-        text = f"{len(shown):,} of {count:,} series; max_series shows more"
+        text = f"the first {len(shown):,} of {count:,} series"
         figure.supxlabel(text, fontsize="small", color="dimgrey")
     return figure
 
@@ -98,7 +99,8 @@ def _draw(
     axis: Axes, panel: Panel, levels: list[float], bands: list[tuple[int, int]], history_length: int | None
 ) -> None:
     """History, intervals and median on one axis; these start from the last observation, where there is one."""
-    shown = history_length or max(3 * panel.ahead_H.size, LEAST_HISTORY)
+    horizon = panel.ahead_H.size
+    shown = history_length or max(3 * horizon, min(LEAST_HISTORY, 8 * (horizon + 1)))  # a few steps are not a sliver
     past, history = panel.past_T[-shown:], panel.history_T[-shown:]
     joined = int(np.isfinite(history[-1:]).sum())
     ahead = np.concatenate([past[-joined:][:joined], panel.ahead_H])
@@ -111,18 +113,20 @@ def _draw(
     for (low, high), colour in zip(bands, BANDS[len(BANDS) - len(bands) :], strict=True):
         label = f"{100 * (levels[high] - levels[low]):.4g} % interval"
         lower, upper = joint(panel.quantiles_QxH[low]), joint(panel.quantiles_QxH[high])
-        axis.fill_between(ahead, lower, upper, color=colour, linewidth=1.0, label=label)
+        if ahead.size > 1:
+            axis.fill_between(ahead, lower, upper, color=colour, linewidth=1.0, label=label)
+        else:
+            axis.vlines(ahead, lower, upper, color=colour, linewidth=8, label=label)
     _line(axis, past, history, HISTORY, "history")
     if panel.median_H is not None:
         _line(axis, ahead, joint(panel.median_H), FORECAST, "median")
     if panel.actual_H is not None:
         _line(axis, panel.ahead_H, panel.actual_H, ACTUAL, "actual")
-    title = panel.title if len(panel.title) <= LONGEST_TITLE else panel.title[: LONGEST_TITLE - 1] + "…"
-    axis.set_title(title, loc="left", fontsize="medium", parse_math=False)
+    axis.set_title(shortened(panel.title, LONGEST_TITLE), loc="left", fontsize="medium", parse_math=False)
     axis.spines[["top", "right"]].set_visible(False)
     axis.margins(x=0.01)
     if isinstance(dates := axis.xaxis.get_major_locator(), AutoDateLocator):
-        locator = AutoDateLocator(tz=dates.tz, minticks=3, maxticks=6)
+        locator = AutoDateLocator(tz=dates.tz, minticks=3, maxticks=7)  # of 6, no rule fits nearly three days or years
         axis.xaxis.set_major_locator(locator)
         axis.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=dates.tz))
 

@@ -25,6 +25,7 @@ def array_panels(
     """Levels, number of panels, panels; time counts from the last step of the history."""
     history_VxT = _numbers("history", history, "variates, time")
     forecast_VxQxH = _numbers("forecast", forecast, "variates, levels, horizon")
+    history_VxT = history_VxT.astype(_precision(forecast))
     count, steps = len(history_VxT), forecast_VxQxH.shape[2]
     if len(forecast_VxQxH) != count:
         raise ValueError(f"history has {count} variates and forecast {len(forecast_VxQxH)}, expected as many")
@@ -78,6 +79,7 @@ def frame_panels(
     if actual is not None:
         actual = _frame("actual", actual, columns, timestamp_column).groupby(**by_id)
     _require("forecast", forecast, [str(level) for level in levels])
+    precision = _precision(forecast["predictions"])
     groups = forecast.groupby(key, sort=False, observed=True)
     if unknown := [i for i in forecast[id_column].unique() if i not in history.groups]:
         raise ValueError(
@@ -95,7 +97,7 @@ def frame_panels(
             yield Panel(
                 f"{name}, {target}" if len(targets) > 1 else str(name),
                 past[timestamp_column].to_numpy(),
-                past[target].to_numpy(np.float64),
+                past[target].to_numpy(precision),
                 ahead.to_numpy(),
                 rows[[str(level) for level in levels]].to_numpy(np.float64).T,
                 rows["predictions"].to_numpy(np.float64),
@@ -103,6 +105,11 @@ def frame_panels(
             )
 
     return levels, groups.ngroups, panels()
+
+
+def _precision(forecast: Any) -> type[np.floating]:
+    """What the history is rounded to: that of the forecast, or else a series at 1e9 seems to jump where it begins."""
+    return np.float32 if getattr(forecast, "dtype", None) == np.float32 else np.float64
 
 
 def _levels(levels: Sequence[Any]) -> list[float]:

@@ -105,7 +105,7 @@ def test_help_answers_at_once_and_shows_the_options_as_they_are_spelled() -> Non
     code += "assert not {'pandas', 'matplotlib', 'chronos_jax.chronos2.pipeline'} & set(sys.modules)"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     options = "horizon model id-column timestamp-column target future quantiles freq context-length batch-size"
-    options += " cross-learning dtype device out plot overwrite"
+    options += " cross-learning dtype device out plot overwrite progress"
     assert [option for option in options.split() if f"--{option} " not in shown] == []
 
 
@@ -163,6 +163,20 @@ def test_ids_of_two_files_may_be_of_different_types(run: Run) -> None:
     )
     assert code == 0, err
     assert pd.read_parquet("forecast.parquet")["item_id"].tolist() == [7] * HORIZON + [8] * HORIZON
+
+
+@pytest.mark.parametrize("command", [["forecast", "--horizon", "5"], ["embed"]])
+@pytest.mark.parametrize(("progress", "expected"), [("auto", None), ("on", True), ("off", False)])
+def test_progress_reaches_the_pipeline(
+    run: Run, monkeypatch: pytest.MonkeyPatch, command: list[str], progress: str, expected: bool | None
+) -> None:
+    def started(*_: object, **options: object) -> None:
+        raise ValueError(f"shown: {options['progress']}")
+
+    table(("a",)).to_csv("data.csv", index=False)
+    for method in ("predict_df", "embed"):
+        monkeypatch.setattr(Chronos2Pipeline, method, started)
+    assert run(command[0], "data.csv", *command[1:], "--progress", progress) == (1, "", f"error: shown: {expected}\n")
 
 
 def test_years_are_times_not_nanoseconds(run: Run) -> None:
@@ -244,7 +258,8 @@ def test_warnings_are_one_line_each(run: Run) -> None:
     df.to_csv("data.csv", index=False)
     code, _, err = run("forecast", "data.csv", "--horizon", "5", "--quantiles", "0.5", "0.999", "--out", "forecast.csv")
     assert code == 0
-    levels, unseen, written = err.splitlines()
+    *warned, written = err.splitlines()
+    levels, unseen = sorted(warned, reverse=True)
     assert levels.startswith("warning: quantile levels [0.999] are beyond those of the model")
     assert unseen == "warning: nothing is observed in the target of series '8': what comes out means nothing"
     assert written.startswith("forecast of 2 series")
@@ -276,7 +291,7 @@ FORECAST = ["forecast", "data.csv", "--horizon", "5"]
         ([*FORECAST, "--plot", "a.jpg"], "a.jpg has the suffix of no picture: expected .png, .pdf or .svg"),
         ([*FORECAST, "--plot", "old.png"], "old.png exists; name another file, or pass --overwrite"),
         ([*FORECAST, "--future", "gone.csv"], "there is no file gone.csv"),
-        ([*FORECAST, "--future", "data.csv"], "future_df cannot contain target columns"),
+        ([*FORECAST, "--future", "data.csv"], "error: data.csv cannot contain target columns"),
         ([*FORECAST, "--id-column", "shop"], "no column 'shop' (--id-column; there are item_id, timestamp, target,"),
         ([*FORECAST, "--timestamp-column", "day"], "no column 'day' (try --timestamp-column timestamp)"),
         ([*FORECAST, "--target", "sales"], "no column 'sales' (--target; with numbers there are target, load)"),
@@ -285,9 +300,20 @@ FORECAST = ["forecast", "data.csv", "--horizon", "5"]
             "data.csv has no column 'day' (try --timestamp-column timestamp) and no column 'sales' (--target;",
         ),
         ([*FORECAST, "--target", "weather"], "Target column 'weather' must be numeric"),
-        ([*FORECAST, "--freq", "often"], "Invalid frequency: freq='often'"),
+        ([*FORECAST, "--freq", "often"], "Invalid frequency: --freq='often'"),
         ([*FORECAST, "--quantiles", "0.5", "1.5"], "quantile levels must be a list of numbers between 0 and 1"),
         (["forecast", "data.csv", "--horizon", "0"], "--horizon must be at least 1, found 0"),
+        ([*FORECAST, "--context-length", "0"], "--context-length must be at least 1, found 0"),
+        ([*FORECAST, "--batch-size", "0"], "--batch-size must be at least 1, found 0"),
+        (["embed", "data.csv", "--batch-size", "0"], "--batch-size must be at least 1, found 0"),
+        (
+            ["forecast", "data.csv", "--horizon", "4", "--future", "ahead.csv"],
+            "ahead.csv must contain --horizon=4 rows",
+        ),
+        (["embed", "unnamed.csv"], "error: unnamed.csv has 1 rows without an id (column 'item_id')"),
+        (["forecast", "data.csv.zst", "--horizon", "5"], "expected .csv, .csv.gz (bz2, xz, zip) or .parquet"),
+        (["forecast", "semicolons.csv", "--horizon", "5"], "its columns are separated by ';', expected commas"),
+        (["forecast", "tabs.csv", "--horizon", "5"], "its columns are separated by tabs, expected commas"),
         (["embed", "data.csv", "--out", "embeddings.txt"], "embeddings.txt has the suffix of no table"),
         (["embed", "data.csv", "--target", "sales"], "no column 'sales' (--target;"),
         (["embed", "twice.csv"], "duplicate timestamps: series '007'"),
@@ -299,6 +325,10 @@ def test_what_is_wrong_with_files_is_said_in_one_line_before_a_model_is_loaded(
     monkeypatch.setattr(Chronos2Pipeline, "from_pretrained", unwanted)
     table().to_csv("data.csv", index=False)
     pd.concat([table(), table()]).to_csv("twice.csv", index=False)
+    ahead(table()).to_csv("ahead.csv", index=False)
+    table(("a", "")).iloc[:31].to_csv("unnamed.csv", index=False)
+    for name, separator in (("semicolons", ";"), ("tabs", "\t")):
+        table().to_csv(f"{name}.csv", index=False, sep=separator, decimal=",")
     Path("data.json").touch()
     Path("old.png").touch()
     Path("old.csv").touch()
@@ -320,7 +350,6 @@ def test_what_is_wrong_with_files_is_said_in_one_line_before_a_model_is_loaded(
     [
         (["--model", "no such model"], "'no such model' is neither an existing folder nor a hub name"),
         ([*TINY, "--device", "toaster"], "no device 'toaster'"),
-        ([*TINY, "--batch-size", "0"], "batch_size must be a whole number, at least 1, found 0"),
     ],
 )
 def test_what_the_model_refuses_is_said_in_one_line(run: Run, options: list[str], complaint: str) -> None:
@@ -338,20 +367,6 @@ def test_what_exists_is_replaced_when_asked_for(run: Run) -> None:
     assert len(pd.read_csv("forecast.csv")) == HORIZON
 
 
-def test_a_write_that_fails_leaves_what_was_there(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    def half_written(_: pd.DataFrame, file: Path, **__: object) -> None:
-        file.write_text("half")
-        raise OSError("no space left on device")
-
-    table(("a",)).to_csv("data.csv", index=False)
-    Path("forecast.csv").write_text("old")
-    monkeypatch.setattr(pd.DataFrame, "to_csv", half_written)
-    code, _, err = run(*FORECAST, "--out", "forecast.csv", "--overwrite")
-    assert (code, err.splitlines()[-1]) == (1, "error: no space left on device")
-    assert Path("forecast.csv").read_text() == "old"
-    assert sorted(path.name for path in Path.cwd().iterdir()) == ["data.csv", "forecast.csv"]
-
-
 def test_control_c_ends_with_130(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
@@ -363,12 +378,14 @@ def test_control_c_ends_with_130(run: Run, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_reader_that_has_enough_is_no_error(tmp_path: Path) -> None:
-    """As in `| head`: nothing is said."""
+    """As in `| head`: nothing is said, and the plot is there."""
     table(("a",)).to_csv("data.csv", index=False)
     command = [sys.executable, "-m", "chronos_jax", "forecast", "data.csv", "--horizon", "1000", *TINY]
+    command += ["--plot", "forecast.png"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         process.stdout.close()
         assert process.stderr.read() == ""
     assert process.returncode == 1
+    assert Path("forecast.png").read_bytes().startswith(b"\x89PNG")

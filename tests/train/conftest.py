@@ -1,22 +1,12 @@
 """What several tests of training share: a simulated home, prepared once, and a configuration small enough for tests."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
-import jax
 import pytest
 
 from train.config import TrainConfig
 from train.prepare import PrepareOptions, prepare
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _compile_once(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Tests that train the same towers on the same shapes share what was compiled, in other processes too."""
-    folder = str(tmp_path_factory.mktemp("compiled"))
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = folder
-    jax.config.update("jax_compilation_cache_dir", folder)
 
 
 @pytest.fixture(scope="session")

@@ -75,6 +75,17 @@ def test_many_layers_and_positions_stay_readable():
     assert not any(one.overlaps(other) for i, one in enumerate(boxes) for other in boxes[:i])
 
 
+def test_long_names_leave_room_for_the_maps():
+    names = [f"the temperature outside of house number {number}" for number in range(20)]
+    figure = plot_attention(weights(2, 20), num_output_patches=1, variates=names)
+    figure.draw_without_rendering()  # warns where the maps have no room
+    axis = figure.subfigs[1].axes[0]
+    labels = [label.get_text() for label in axis.get_yticklabels() if label.get_text()]
+    assert len({*labels}) >= 10
+    assert all(len(label) <= 24 and "…" in label for label in labels)
+    assert min(axis.get_window_extent().width, axis.get_window_extent().height) > 1.5 * figure.dpi
+
+
 TIME, GROUP = weights()
 
 

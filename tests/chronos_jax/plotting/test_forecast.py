@@ -161,21 +161,69 @@ def test_time_stamps_with_a_zone_are_labelled_in_it():
     assert "Apr-01" in labels  # a midnight in Tokyo; in UTC there is none among these hours
 
 
+@pytest.mark.parametrize("freq", ["100s", "41min", "37min", "10D", "h", "30D", "MS"])
+def test_time_stamps_of_any_span_have_labels(freq):
+    """And no warning of a locator at a loss."""
+    history, forecast = frames(["a"], steps=5)
+    times = pd.date_range("2024-01-01", periods=105, freq=freq)
+    history["timestamp"], forecast["timestamp"] = times[:100], times[100:]
+    figure = plot(history, forecast, history_length=100)
+    figure.draw_without_rendering()
+    assert 2 <= len(figure.axes[0].get_xticks()) <= 7
+
+
 def test_a_figure_says_how_many_series_it_leaves_out():
     history, forecast = frames([f"series {number}" for number in range(12)], steps=2)
     figure = plot(history, forecast)
     assert len(figure.axes) == 9
-    assert figure.get_supxlabel() == "9 of 12 series; max_series shows more"
+    assert figure.get_supxlabel() == "the first 9 of 12 series"
     every = plot(history, forecast, max_series=12)
     assert len(every.axes) == 12
     assert every.get_supxlabel() == ""
+
+
+@pytest.mark.parametrize(("steps", "shown"), [(1, 16), (3, 32), (7, 64), (24, 72)])
+def test_a_horizon_of_few_steps_takes_its_part_of_the_width(steps, shown):
+    history = walks(1, 100)
+    (axis,) = plot(history, forecast_of(history, steps=steps), quantile_levels=LEVELS).axes
+    assert lines(axis)["history"][0].size == shown
+
+
+def test_a_single_step_after_a_missing_end_is_a_bar():
+    history = walks(1, 30)
+    history[0, -1] = np.nan
+    forecast = forecast_of(history, steps=1)
+    figure = plot(history, forecast, quantile_levels=LEVELS)
+    assert legend(figure) == ["history", "median", "80 % interval", "40 % interval"]
+    for label, rows in {"80 % interval": (0, 8), "40 % interval": (2, 6)}.items():
+        np.testing.assert_allclose(bands(figure.axes[0])[label], [[1, forecast[0, row, 0]] for row in rows])
+    assert all(band.get_linewidth() > 4 for band in figure.axes[0].collections)
+
+
+@pytest.mark.parametrize("kind", ["arrays", "frames"])
+def test_a_history_is_rounded_as_its_forecast_is(kind):
+    """So that a level of which float32 knows only multiples of 64 does not jump where the forecast begins."""
+    history, forecast = frames(["a"], steps=8)
+    history["target"] = 1e9 + np.arange(100) % 31
+    columns = {name: np.float32(1e9) for name in forecast.columns[3:]}
+    forecast = forecast.assign(**columns).astype(dict.fromkeys(columns, np.float32))
+    if kind == "frames":
+        (axis,) = plot(history, forecast).axes
+    else:
+        quantiles_QxH = forecast[[str(level) for level in LEVELS]].to_numpy().T
+        (axis,) = plot(history["target"].to_numpy(), quantiles_QxH, quantile_levels=LEVELS).axes
+    assert {*lines(axis)["history"][1].tolist(), *lines(axis)["median"][1].tolist()} == {1e9}
 
 
 def test_names_are_shown_as_they_are():
     history = walks(1, 30)
     figure = plot(history, forecast_of(history), quantile_levels=LEVELS, variates=["$x^$ " + "long " * 20])
     figure.draw_without_rendering()
-    assert figure.axes[0].get_title(loc="left").endswith("…")
+    title = figure.axes[0].get_title(loc="left")
+    assert len(title) == 48
+    assert title.startswith("$x^$ long")
+    assert title.endswith("long ")
+    assert "…" in title
 
 
 def test_a_notebook_gets_a_picture_and_matplotlib_keeps_its_state():
