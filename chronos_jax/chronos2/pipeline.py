@@ -75,10 +75,9 @@ class Chronos2Pipeline(Pretrained):
         length = self._prediction_length(prediction_length, limit_prediction_length)
         horizon = self._horizon(length, max_output_patches, unrolled_quantiles)
         steps = self._context_length(context_length)
-        tasks = as_tasks(inputs, length)
+        tasks = _cut(as_tasks(inputs, length), steps)
         groups = joint_groups(tasks, batch_size, cross_learning, group_ids)
         warn_if_nothing_observed(tasks)
-        tasks = _cut(tasks, steps)
         return forecast_tasks(self._runner, tasks, groups, horizon, length, batch_size, after_batch, progress)
 
     def predict_quantiles(
@@ -192,10 +191,10 @@ class Chronos2Pipeline(Pretrained):
         history_VxR = np.concatenate([frame.target_VxR, past_CxR])
         tasks = stack_tasks(history_VxR, future_KxF, frame.lengths_N, len(targets))
         check_values(tasks, ids)
+        tasks = _cut(tasks, steps)
         groups = joint_groups(tasks, batch_size, cross_learning, group_ids)
         warn_if_nothing_observed(tasks, ids)
         self._warn_of_levels(levels)
-        tasks = _cut(tasks, steps)
         forecasts = forecast_tasks(self._runner, tasks, groups, horizon, length, batch_size, after_batch, progress)
         median = np.stack(self._at_levels(forecasts, [0.5])).reshape(len(tasks), len(targets), length)
         return forecast_frame(frame, targets, levels, median, np.stack(self._at_levels(forecasts, levels)))
@@ -239,9 +238,9 @@ class Chronos2Pipeline(Pretrained):
         blocks_until(layer, self.config.num_layers)
         _at_least_one("batch_size", batch_size)
         steps = self._context_length(context_length)
-        tasks = as_tasks(inputs, 0)
+        tasks = _cut(as_tasks(inputs, 0), steps)
         warn_if_nothing_observed(tasks)
-        outputs = embed_tasks(self._runner, _cut(tasks, steps), batch_size, layer, pooling, pool_variates, progress)
+        outputs = embed_tasks(self._runner, tasks, batch_size, layer, pooling, pool_variates, progress)
         if pooling is None:
             return [x.hidden_VxSxD for x in outputs], [(x.loc_Vx1, x.scale_Vx1) for x in outputs]
         return np.stack(outputs) if pool_variates else outputs
@@ -281,9 +280,9 @@ class Chronos2Pipeline(Pretrained):
             )
         steps = self._context_length(context_length)
         _at_least_one("batch_size", batch_size)
-        tasks = as_tasks(inputs, length)
+        tasks = _cut(as_tasks(inputs, length), steps)
         warn_if_nothing_observed(tasks)
-        return attend_tasks(self._runner, _cut(tasks, steps), patches, batch_size, progress)
+        return attend_tasks(self._runner, tasks, patches, batch_size, progress)
 
     def _context_length(self, requested: int | None) -> int:
         longest = self.model_context_length

@@ -206,6 +206,13 @@ def test_histories_with_nothing_observed_are_warned_of_and_finite(pipeline):
     assert np.isfinite(forecast).all()
 
 
+def test_what_lies_before_the_context_is_not_observed(pipeline):
+    x = np.concatenate([walks(20), np.full(30, np.nan)])
+    with pytest.warns(UserWarning, match="nothing is observed in the target of input 0"):
+        (forecast,) = pipeline.predict([x], 5, context_length=30)
+    assert np.isfinite(forecast).all()
+
+
 def test_quantiles_at_any_level(pipeline, ragged):
     quantiles, median = pipeline.predict_quantiles(ragged, 5, [0.5, 0.1, 0.125])
     forecasts = pipeline.predict(ragged, 5)
