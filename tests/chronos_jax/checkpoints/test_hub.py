@@ -96,7 +96,7 @@ def ask(hub: Hub | None, cache: Path, environment: dict[str, str] | None = None,
     """What `resolve` finds; in a process of its own, since the hub's address is read once, at import."""
     address = f"http://127.0.0.1:{hub.server_port}" if hub else "http://127.0.0.1:9"  # where nothing listens
     variables = {"HF_ENDPOINT": address, "HF_HUB_OFFLINE": "0", "HF_HOME": str(cache / "home"), **(environment or {})}
-    arguments = {"pretrained_model_name_or_path": "owner/model", "cache_dir": str(cache), **arguments}
+    arguments = {"name_or_folder": "owner/model", "cache_dir": str(cache), **arguments}
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, json.dumps(arguments)],
         env=os.environ | variables,
@@ -130,7 +130,7 @@ def test_a_revision_is_honoured(hub: Hub, tmp_path: Path):
 
 
 def test_a_repository_that_does_not_exist_is_named(hub: Hub, tmp_path: Path):
-    message = ask(hub, tmp_path, pretrained_model_name_or_path="owner/misspelt")["error"]
+    message = ask(hub, tmp_path, name_or_folder="owner/misspelt")["error"]
     assert message.startswith("'owner/misspelt' is neither an existing folder nor a repository on the hub")
 
 
