@@ -32,7 +32,7 @@ def test_orbax_and_adapters_agree_with_the_reference(tmp_path: Path, reference_l
     adapter = tmp_path / "adapter"
     adapter.mkdir()
     (adapter / "adapter_config.json").write_bytes((reference_lora / "adapter_config.json").read_bytes())
-    # As published, the adapter changes almost nothing; of size 1, it makes of each softmax a choice that rounding decides.
+    # As published, the adapter changes almost nothing; of size 1, it leaves softmax choices that rounding decides.
     rng = np.random.default_rng(0)
     lora = load_file(reference_lora / "adapter_model.safetensors")
     lora = {name: 0.3 * rng.standard_normal(x.shape, dtype=np.float32) for name, x in lora.items()}
