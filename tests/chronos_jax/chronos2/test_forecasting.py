@@ -15,21 +15,6 @@ from chronos_jax.quantiles import probability_masses, weighted_quantiles
 from chronos_jax.sharding import make_mesh
 
 
-@pytest.fixture(scope="module")
-def pipeline():
-    return Chronos2Pipeline.from_pretrained("random:tiny")
-
-
-@pytest.fixture(scope="module")
-def ragged():
-    shapes = [(1, 17), (3, 40), (1, 33), (3, 64), (3, 20), (1, 60), (3, 30), (1, 64), (3, 55)]
-    return [walks(*shape, seed=i) for i, shape in enumerate(shapes)]
-
-
-def largest(forecasts):
-    return max(np.abs(x).max() for x in forecasts)
-
-
 def assert_equal_to_rounding(ours, expected, share=2e-6):
     for a, b in zip(ours, expected, strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=share * np.abs(b).max())

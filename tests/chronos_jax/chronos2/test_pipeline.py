@@ -15,18 +15,6 @@ from chronos_jax.sharding import make_mesh
 D_MODEL = SIZES["tiny"].d_model
 
 
-@pytest.fixture(scope="module")
-def pipeline():
-    return Chronos2Pipeline.from_pretrained("random:tiny")
-
-
-@pytest.fixture(scope="module")
-def ragged():
-    """Two buckets of variates, two of lengths; few, because each shape that a test computes is a compilation."""
-    shapes = [(1, 17), (3, 40), (1, 33), (3, 64), (3, 20), (1, 60), (3, 30), (1, 64), (3, 55)]
-    return [walks(*shape, seed=i) for i, shape in enumerate(shapes)]
-
-
 def test_importing_does_nothing():
     """No array, no device, no library that is not needed: importing takes no JAX backend."""
     code = (
