@@ -8,7 +8,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float
 
-from chronos_jax.chronos2.batching import Batch
+from chronos_jax.chronos2.batching import Batch, joint_groups
 from chronos_jax.chronos2.encoder import Attentions
 from chronos_jax.chronos2.modeling import Encoded
 from chronos_jax.chronos2.pooling import Pooling, pool
@@ -43,7 +43,7 @@ def embed_tasks(
 
     appended = int(runner.config.use_reg_token) + 1
     outputs: list[Any] = [None] * len(tasks)
-    alone = [[index] for index in range(len(tasks))]
+    alone = joint_groups(tasks, batch_size, cross_learning=False, group_ids=None)
     for batch, encoded in runner.run(encode, tasks, alone, batch_size, appended, progress):
         for place in batch.places:
             task = tasks[place.task]
@@ -70,7 +70,7 @@ def attend_tasks(
 
     appended = int(runner.config.use_reg_token) + num_output_patches
     outputs: list[Any] = [None] * len(tasks)
-    alone = [[index] for index in range(len(tasks))]
+    alone = joint_groups(tasks, batch_size, cross_learning=False, group_ids=None)
     for batch, (time_LxGxVxAxSxS, group_LxGxSxAxVxV) in runner.run(
         attend, tasks, alone, batch_size, appended, progress
     ):

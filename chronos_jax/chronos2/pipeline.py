@@ -7,7 +7,6 @@ import numpy as np
 from jaxtyping import Float
 
 from chronos_jax.chronos2.batching import joint_groups
-from chronos_jax.chronos2.covariates import encode_covariates
 from chronos_jax.chronos2.embedding import attend_tasks, embed_tasks
 from chronos_jax.chronos2.encoder import Attentions, blocks_until
 from chronos_jax.chronos2.forecasting import Horizon, forecast_tasks
@@ -187,9 +186,7 @@ class Chronos2Pipeline(Pretrained):
             if absent := [name for name in ids if name not in group_ids]:
                 raise ValueError(f"group_ids has no entry for {len(absent)} series, such as {absent[:5]}")
             group_ids = [group_ids[name] for name in ids]
-        past_CxR, future_KxF = encode_covariates(frame.past, frame.future, frame.target_VxR, frame.lengths_N, length)
-        history_VxR = np.concatenate([frame.target_VxR, past_CxR])
-        tasks = stack_tasks(history_VxR, future_KxF, frame.lengths_N, len(targets))
+        tasks = stack_tasks(frame.past, frame.future, frame.target_VxR, frame.lengths_N, length)
         check_values(tasks, ids)
         tasks = _cut(tasks, steps)
         groups = joint_groups(tasks, batch_size, cross_learning, group_ids)

@@ -4,7 +4,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from chronos_jax.chronos2.covariates import encode_covariates
 from chronos_jax.warning import warn
@@ -40,7 +40,8 @@ def as_tasks(inputs: Any, prediction_length: int) -> list[Task]:
             lengths; or a sequence of dictionaries of one schema, each with `target` (1-d or 2-d) and, if there are
             covariates, `past_covariates` and `future_covariates`, by name, of the length of the target and of
             `prediction_length`; categories may be text, numbers are taken as they are. NumPy, JAX or PyTorch arrays,
-            or nested lists of numbers. Dictionaries as the reference prepares them (`context`, …) are taken, too.
+            or nested lists of numbers. Dictionaries as the reference prepares them (`context`, …) are taken, too, and
+            tasks as they are.
         prediction_length: Time steps ahead.
 
     Raises:
@@ -65,6 +66,8 @@ def as_tasks(inputs: Any, prediction_length: int) -> list[Task]:
             "inputs must be a 3-d array, a list of 1-d and 2-d arrays or a list of dictionaries, found "
             f"{type(inputs).__name__}"
         )
+    elif inputs and all(isinstance(x, Task) for x in inputs):
+        tasks = list(inputs)
     elif any(isinstance(x, Mapping) for x in inputs):
         tasks = _from_dictionaries(inputs, prediction_length)
     else:
@@ -166,26 +169,27 @@ def _from_dictionaries(inputs: Sequence[Any], prediction_length: int) -> list[Ta
 
     names = sorted(past[0], key=str)
     known = [name for name in names if future[0].get(name) is not None]
-    lengths_N = np.array([target.shape[1] for target in targets])
-    past_CxR, future_KxF = encode_covariates(
+    return stack_tasks(
         {name: np.concatenate([x[name] for x in past]) for name in names},
         {name: np.concatenate([x[name] for x in future]) for name in known},
         np.concatenate(targets, axis=1),
-        lengths_N,
+        np.array([target.shape[1] for target in targets]),
         prediction_length,
-    )
-    return stack_tasks(
-        np.concatenate([np.concatenate(targets, axis=1), past_CxR]), future_KxF, lengths_N, targets[0].shape[0]
     )
 
 
 def stack_tasks(
-    history_VxR: Float[np.ndarray, "v r"], future_KxF: Float[np.ndarray, "k f"], lengths_N: np.ndarray, num_targets: int
+    past: Mapping[Any, Any],
+    future: Mapping[Any, Any],
+    target_VxR: Float[np.ndarray, "v r"],
+    lengths_N: Int[np.ndarray, " n"],
+    prediction_length: int,
 ) -> list[Task]:
-    """Tasks of one schema from rows that hold one series after another: R steps of history, F = N · horizon ahead."""
-    histories = np.split(history_VxR, np.cumsum(lengths_N)[:-1], axis=1)
+    """Tasks of one schema, from columns that hold one series after another; arguments as for `encode_covariates`."""
+    past_CxR, future_KxF = encode_covariates(past, future, target_VxR, lengths_N, prediction_length)
+    histories = np.split(np.concatenate([target_VxR, past_CxR]), np.cumsum(lengths_N)[:-1], axis=1)
     futures = np.split(future_KxF, len(histories), axis=1)
-    return [Task(history, num_targets, future) for history, future in zip(histories, futures, strict=True)]
+    return [Task(history, len(target_VxR), future) for history, future in zip(histories, futures, strict=True)]
 
 
 def _from_prepared(x: Mapping[str, Any], index: int) -> Task:

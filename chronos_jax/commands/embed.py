@@ -31,10 +31,8 @@ def embed(options: Annotated[EmbedOptions, tyro.conf.arg(name="")]) -> None:
     options.check()
     history = options.read()
 
-    import numpy as np
     import pandas as pd
 
-    from chronos_jax.chronos2.covariates import encode_covariates
     from chronos_jax.chronos2.tasks import stack_tasks, warn_if_nothing_observed
     from chronos_jax.frames.reading import read_frame
 
@@ -47,19 +45,13 @@ def embed(options: Annotated[EmbedOptions, tyro.conf.arg(name="")]) -> None:
             timestamp_column=options.timestamp_column,
             freq="D",  # of no consequence: nothing ahead is asked for, and steps of the history may be of any length
         )
-    past_CxR, _ = encode_covariates(series.past, {}, series.target_VxR, series.lengths_N, 0)
-    history_VxR = np.concatenate([series.target_VxR, past_CxR])
-    tasks = stack_tasks(history_VxR, np.empty((0, 0), np.float32), series.lengths_N, len(options.target))
+    tasks = stack_tasks(series.past, {}, series.target_VxR, series.lengths_N, prediction_length=0)
     warn_if_nothing_observed(tasks, names=series.ids_N.tolist())
-    inputs = [
-        {"target": history_VxT[:targets], "past_covariates": dict(enumerate(history_VxT[targets:]))}
-        for history_VxT, targets, _ in tasks
-    ]
     model = options.load_model()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "nothing is observed")  # said above, by name
         vectors_NxD = model.embed(
-            inputs,
+            tasks,
             batch_size=options.batch_size,
             context_length=options.context_length,
             pooling=options.pooling,

@@ -1,6 +1,3 @@
-import subprocess
-import sys
-import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,6 +5,8 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from imports import assert_not_imported
+from reference import reference_module
 
 from chronos_jax.chronos2.covariates import encode_covariates
 
@@ -15,10 +14,7 @@ from chronos_jax.chronos2.covariates import encode_covariates
 @pytest.fixture(scope="module")
 def preprocess():
     """The reference's module."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        pytest.importorskip("torch", reason="the PyTorch reference is not installed (extra: test)")
-        return pytest.importorskip("chronos.chronos2.preprocess", reason="chronos-forecasting is not installed")
+    return reference_module("chronos.chronos2.preprocess")
 
 
 def encode(past, future=None, target=((1.0, 2.0, 4.0, 8.0),), lengths=(4,), prediction_length=2):
@@ -187,10 +183,9 @@ def test_columns_are_not_modified():
 
 
 def test_numbers_need_no_pandas():
-    code = (
-        "import sys, numpy as np; from chronos_jax.chronos2.covariates import encode_covariates;"
+    assert_not_imported(
+        "pandas",
+        "import numpy as np; from chronos_jax.chronos2.covariates import encode_covariates;"
         "x = np.ones(4, np.float32);"
-        "encode_covariates({'x': x}, {'x': x[:2]}, x[None], np.array([4]), 2);"
-        "assert 'pandas' not in sys.modules"
+        "encode_covariates({'x': x}, {'x': x[:2]}, x[None], np.array([4]), 2)",
     )
-    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True)

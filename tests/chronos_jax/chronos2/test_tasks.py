@@ -99,11 +99,11 @@ def test_what_is_passed_is_not_modified():
 
 
 def test_rows_of_all_series_are_cut_into_tasks():
-    tasks = stack_tasks(
-        np.arange(10, dtype=np.float32).reshape(2, 5), np.zeros((1, 4), np.float32), np.array([2, 3]), 1
-    )
+    target_VxR = np.arange(5, dtype=np.float32)[None]
+    tasks = stack_tasks({"a": np.arange(5, 10)}, {"a": np.zeros(4)}, target_VxR, np.array([2, 3]), prediction_length=2)
     np.testing.assert_array_equal(tasks[1].history_VxT, [[2, 3, 4], [7, 8, 9]])
     assert [task.future_KxH.shape for task in tasks] == [(1, 2), (1, 2)]
+    assert as_tasks(tasks, 2) == tasks
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,12 @@
 """Long DataFrames to read, and the reference's reading of them."""
 
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from reference import reference_module
 
 
 @pytest.fixture(scope="session")
@@ -31,8 +31,6 @@ def long_frame() -> Callable[..., pd.DataFrame]:
 
 
 @pytest.fixture(scope="session")
-def reference_frames() -> Iterator[Any]:
+def reference_frames() -> Any:
     """The reference's module of DataFrames."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield pytest.importorskip("chronos.df_utils", reason="chronos-forecasting is not installed (extra: test)")
+    return reference_module("chronos.df_utils")

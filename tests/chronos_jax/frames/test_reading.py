@@ -1,11 +1,10 @@
-import subprocess
-import sys
 import warnings
 
 import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from imports import assert_not_imported
 
 from chronos_jax.frames.reading import LongFrame, read_frame
 
@@ -153,10 +152,9 @@ def test_unvalidated_frames_are_taken_as_they_stand(long_frame):
 
 
 def test_pandas_alone_needs_no_narwhals():
-    code = (
-        "import sys, pandas as pd; from chronos_jax.frames.reading import read_frame;"
+    assert_not_imported(
+        "narwhals",
+        "import pandas as pd; from chronos_jax.frames.reading import read_frame;"
         "df = pd.DataFrame({'item_id': 1, 'timestamp': pd.date_range('2024', periods=4), 'target': 1.0});"
-        "read_frame(df, target=['target'], prediction_length=1);"
-        "assert 'narwhals' not in sys.modules"
+        "read_frame(df, target=['target'], prediction_length=1)",
     )
-    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True)
