@@ -157,7 +157,7 @@ def _fill(tasks: Sequence[Task], groups: Sequence[Sequence[int]], shape: tuple[i
     for g, group in enumerate(groups):
         first = 0
         for index in group:
-            history, targets, future = tasks[index]
+            history, targets, future, _ = tasks[index]
             variates, steps = history.shape
             context_GxVxT[g, first : first + variates, shape[2] - steps :] = history
             variate_mask_GxV[g, first : first + variates] = True

@@ -186,11 +186,11 @@ class Chronos2Pipeline(Pretrained):
             if absent := [name for name in ids if name not in group_ids]:
                 raise ValueError(f"group_ids has no entry for {len(absent)} series, such as {absent[:5]}")
             group_ids = [group_ids[name] for name in ids]
-        tasks = stack_tasks(frame.past, frame.future, frame.target_VxR, frame.lengths_N, length)
-        check_values(tasks, ids)
+        tasks = stack_tasks(frame.past, frame.future, frame.target_VxR, frame.lengths_N, length, ids)
+        check_values(tasks)
         tasks = _cut(tasks, steps)
         groups = joint_groups(tasks, batch_size, cross_learning, group_ids)
-        warn_if_nothing_observed(tasks, ids)
+        warn_if_nothing_observed(tasks)
         self._warn_of_levels(levels)
         forecasts = forecast_tasks(self._runner, tasks, groups, horizon, length, batch_size, after_batch, progress)
         median = np.stack(self._at_levels(forecasts, [0.5])).reshape(len(tasks), len(targets), length)

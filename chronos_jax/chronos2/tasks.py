@@ -25,11 +25,13 @@ class Task(NamedTuple):
             are known ahead.
         num_targets: How many of the first variates are targets.
         future_KxH: What is known ahead of the last K variates, NaN where unknown; K may be 0.
+        name: What messages call it.
     """
 
     history_VxT: Float[np.ndarray, "v t"]
     num_targets: int
     future_KxH: Float[np.ndarray, "k h"]
+    name: str = "the input"
 
 
 def as_tasks(inputs: Any, prediction_length: int) -> list[Task]:
@@ -49,6 +51,9 @@ def as_tasks(inputs: Any, prediction_length: int) -> list[Task]:
             not fit together, naming the input.
         TypeError: Something that is not an array of numbers, or arrays and dictionaries in one list.
     """
+    if isinstance(inputs, list) and inputs and all(isinstance(x, Task) for x in inputs):
+        check_values(inputs)
+        return inputs
     if hasattr(inputs, "columns"):
         raise TypeError(f"inputs {DATAFRAME}")
     if getattr(getattr(inputs, "dtype", None), "kind", "") == "O":  # arrays of different lengths
@@ -66,23 +71,21 @@ def as_tasks(inputs: Any, prediction_length: int) -> list[Task]:
             "inputs must be a 3-d array, a list of 1-d and 2-d arrays or a list of dictionaries, found "
             f"{type(inputs).__name__}"
         )
-    elif inputs and all(isinstance(x, Task) for x in inputs):
-        tasks = list(inputs)
     elif any(isinstance(x, Mapping) for x in inputs):
         tasks = _from_dictionaries(inputs, prediction_length)
     else:
         tasks = [_only_targets(_variates_by_time(x, f"input {i}")) for i, x in enumerate(inputs)]
     if not tasks:
         raise ValueError("inputs is empty; give at least one time series")
+    tasks = [task._replace(name=f"input {i}") for i, task in enumerate(tasks)]
     check_values(tasks)
     return tasks
 
 
-def check_values(tasks: list[Task], names: Sequence[Hashable] | None = None) -> None:
+def check_values(tasks: list[Task]) -> None:
     """Raises ValueError for empty series and for values that are infinite or too large, naming the series."""
-    for i, task in enumerate(tasks):
-        name = f"input {i}" if names is None else f"series {names[i]!r}"
-        history, future = task.history_VxT, task.future_KxH
+    for task in tasks:
+        history, future, name = task.history_VxT, task.future_KxH, task.name
         if not history.size:
             raise ValueError(
                 f"{name} has shape {history.shape}; every input needs at least one variate and one time step, "
@@ -113,16 +116,15 @@ def as_float32(array: Any, name: str) -> Float[np.ndarray, "..."]:
         raise TypeError(f"{name} must be an array of numbers, NaN where missing: {error}") from error
 
 
-def warn_if_nothing_observed(tasks: list[Task], names: Sequence[Hashable] | None = None) -> None:
+def warn_if_nothing_observed(tasks: list[Task]) -> None:
     """Warns of targets in which nothing is observed: what the model says of them means nothing."""
     unseen = []
-    for i, task in enumerate(tasks):
-        name = f"input {i}" if names is None else f"series {names[i]!r}"
+    for task in tasks:
         missing_V = np.isnan(task.history_VxT[: task.num_targets]).all(axis=1)
         if missing_V.all():
-            unseen.append(name)
+            unseen.append(task.name)
         else:
-            unseen += [f"{name} (variate {v})" for v in np.flatnonzero(missing_V)]
+            unseen += [f"{task.name} (variate {v})" for v in np.flatnonzero(missing_V)]
     if unseen:
         shown = ", ".join(unseen[:10]) + (f" and {len(unseen) - 10} more" if len(unseen) > 10 else "")
         warn(f"nothing is observed in the target of {shown}: what comes out means nothing")
@@ -175,6 +177,7 @@ def _from_dictionaries(inputs: Sequence[Any], prediction_length: int) -> list[Ta
         np.concatenate(targets, axis=1),
         np.array([target.shape[1] for target in targets]),
         prediction_length,
+        range(len(targets)),
     )
 
 
@@ -184,12 +187,17 @@ def stack_tasks(
     target_VxR: Float[np.ndarray, "v r"],
     lengths_N: Int[np.ndarray, " n"],
     prediction_length: int,
+    ids: Sequence[Hashable],
 ) -> list[Task]:
-    """Tasks of one schema, from columns that hold one series after another; arguments as for `encode_covariates`."""
+    """Tasks of one schema, from columns that hold one series after another; arguments as for `encode_covariates`.
+
+    The ids name the series.
+    """
     past_CxR, future_KxF = encode_covariates(past, future, target_VxR, lengths_N, prediction_length)
     histories = np.split(np.concatenate([target_VxR, past_CxR]), np.cumsum(lengths_N)[:-1], axis=1)
     futures = np.split(future_KxF, len(histories), axis=1)
-    return [Task(history, len(target_VxR), future) for history, future in zip(histories, futures, strict=True)]
+    rows = zip(histories, futures, ids, strict=True)
+    return [Task(history, len(target_VxR), future, f"series {name!r}") for history, future, name in rows]
 
 
 def _from_prepared(x: Mapping[str, Any], index: int) -> Task:

@@ -1,7 +1,6 @@
 """The command `embed`."""
 
 import sys
-import warnings
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -33,7 +32,7 @@ def embed(options: Annotated[EmbedOptions, tyro.conf.arg(name="")]) -> None:
 
     import pandas as pd
 
-    from chronos_jax.chronos2.tasks import stack_tasks, warn_if_nothing_observed
+    from chronos_jax.chronos2.tasks import stack_tasks
     from chronos_jax.frames.reading import read_frame
 
     with words_of_the_shell(shown(options.data)):
@@ -45,19 +44,16 @@ def embed(options: Annotated[EmbedOptions, tyro.conf.arg(name="")]) -> None:
             timestamp_column=options.timestamp_column,
             freq="D",  # of no consequence: nothing ahead is asked for, and steps of the history may be of any length
         )
-    tasks = stack_tasks(series.past, {}, series.target_VxR, series.lengths_N, prediction_length=0)
-    warn_if_nothing_observed(tasks, names=series.ids_N.tolist())
-    model = options.load_model()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "nothing is observed")  # said above, by name
-        vectors_NxD = model.embed(
-            tasks,
-            batch_size=options.batch_size,
-            context_length=options.context_length,
-            pooling=options.pooling,
-            layer=options.layer,
-            progress=options.shows_progress,
-        )
+    ids = series.ids_N.tolist()
+    tasks = stack_tasks(series.past, {}, series.target_VxR, series.lengths_N, prediction_length=0, ids=ids)
+    vectors_NxD = options.load_model().embed(
+        tasks,
+        batch_size=options.batch_size,
+        context_length=options.context_length,
+        pooling=options.pooling,
+        layer=options.layer,
+        progress=options.shows_progress,
+    )
     number, size = vectors_NxD.shape
     answer = pd.DataFrame(vectors_NxD, columns=[f"embedding_{d}" for d in range(size)])
     answer.insert(0, options.ids, series.ids_N)

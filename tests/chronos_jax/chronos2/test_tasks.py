@@ -7,8 +7,8 @@ from reference import reference_module
 from chronos_jax.chronos2.tasks import Task, as_tasks, stack_tasks, warn_if_nothing_observed
 
 
-def known_nothing(history):
-    return Task(history, len(history), np.empty((0, 0), np.float32))
+def known_nothing(history, name="it"):
+    return Task(history, len(history), np.empty((0, 0), np.float32), name)
 
 
 def test_every_form_of_array_is_variates_by_time():
@@ -100,7 +100,7 @@ def test_what_is_passed_is_not_modified():
 
 def test_rows_of_all_series_are_cut_into_tasks():
     target_VxR = np.arange(5, dtype=np.float32)[None]
-    tasks = stack_tasks({"a": np.arange(5, 10)}, {"a": np.zeros(4)}, target_VxR, np.array([2, 3]), prediction_length=2)
+    tasks = stack_tasks({"a": np.arange(5, 10)}, {"a": np.zeros(4)}, target_VxR, np.array([2, 3]), 2, [7, 8])
     np.testing.assert_array_equal(tasks[1].history_VxT, [[2, 3, 4], [7, 8, 9]])
     assert [task.future_KxH.shape for task in tasks] == [(1, 2), (1, 2)]
     assert as_tasks(tasks, 2) == tasks
@@ -203,9 +203,9 @@ def test_targets_with_nothing_observed_are_named():
     seen, unseen = np.zeros((1, 3), np.float32), np.full((1, 3), np.nan, np.float32)
     half = known_nothing(np.concatenate([seen, unseen]))
     with pytest.warns(UserWarning, match=r"target of input 1, input 2 \(variate 1\): what comes out means nothing"):
-        warn_if_nothing_observed([known_nothing(seen), known_nothing(unseen), half])
+        warn_if_nothing_observed(as_tasks([seen, unseen, half.history_VxT], 0))
     with pytest.warns(UserWarning, match="target of series 'shop'"):
-        warn_if_nothing_observed([known_nothing(unseen)], names=["shop"])
+        warn_if_nothing_observed([known_nothing(unseen, "series 'shop'")])
     with pytest.warns(UserWarning, match="and 2 more"):
         warn_if_nothing_observed([known_nothing(unseen)] * 12)
     warn_if_nothing_observed([Task(np.concatenate([seen, unseen]), 1, np.empty((0, 0), np.float32))])  # a covariate
