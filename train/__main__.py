@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import tyro
+from pydantic import Field
 
 from chronos_jax.compilation_cache import keep_what_is_compiled
 from train.command_line import OneLineFaults
@@ -29,28 +30,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
             the file. Without any, a home is simulated and everything happens on an embedded default.
     """
     try:
-        config = parse(sys.argv[1:] if arguments is None else arguments)
+        options = parse(sys.argv[1:] if arguments is None else arguments)
         # After the arguments are read, so that --help and mistakes answer at once.
+        import jax
+
         from train.evaluate import evaluate
         from train.loop import train
+        from train.processes import Stopped, connect, say
 
+        connect(options.coordinator_address, options.num_processes, options.process_id)
         keep_what_is_compiled()
-        outcome = train(config)
-        if config.evaluate:
+        config = options.config()
+        try:
+            outcome = train(config, force=options.force)
+        except Stopped as stopped:
+            say(str(stopped))
+            return 0
+        if jax.process_count() == 1 and config.evaluate:
             evaluate(outcome.run_dir)
     except (OSError, ValueError, RuntimeError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    resumed = f", resumed from step {outcome.resumed_from}" if outcome.resumed_from else ""
-    print(f"{outcome.steps} steps{resumed}")
-    for what, name in WRITTEN.items():
-        if any(outcome.run_dir.glob(name)):
-            print(f"{what:31} {outcome.run_dir / name}")
+    if jax.process_index() == 0:
+        resumed = f", resumed from step {outcome.resumed_from}" if outcome.resumed_from else ""
+        print(f"{outcome.steps} steps{resumed}")
+        for what, name in WRITTEN.items():
+            if any(outcome.run_dir.glob(name)):
+                print(f"{what:31} {outcome.run_dir / name}")
+        if jax.process_count() > 1:
+            print(f"measure it with python -m train.evaluate --run {outcome.run_dir}, on one machine")
     return 0
 
 
-def parse(arguments: Sequence[str]) -> TrainConfig:
-    """The configuration of these arguments; wrong options end the program, unknown ones with the nearest known one.
+def parse(arguments: Sequence[str]) -> "CommandLine":
+    """The options of these arguments; wrong options end the program, unknown ones with the nearest known one.
 
     Raises:
         FileNotFoundError, ValueError: As `read_config`.
@@ -59,20 +72,31 @@ def parse(arguments: Sequence[str]) -> TrainConfig:
     first.add_argument("--config", type=Path)
     known, others = first.parse_known_args(arguments)
     default = read_config(known.config) if known.config else TrainConfig.model_validate({})
-    options = tyro.cli(
-        _CommandLine,
-        default=_CommandLine.model_validate(default.model_dump()),
+    return tyro.cli(
+        CommandLine,
+        default=CommandLine.model_validate(default.model_dump()),
         args=others,
         prog="python -m train",
         use_underscores=True,
         description="Trains the alignment of a frozen Chronos-2 encoder with language. Options are the keys of the "
         "configuration, whose JSON file is given by --config FILE, and win over it. Without any, a home is simulated.",
     )
-    return TrainConfig.model_validate(options.model_dump())
 
 
-class _CommandLine(OneLineFaults, TrainConfig):
-    """The options as the command line gives them."""
+class CommandLine(OneLineFaults, TrainConfig):
+    """The keys of the configuration, and what only concerns this start of the run."""
+
+    force: bool = Field(False, description="Go on with a run that began with another configuration or other data.")
+    coordinator_address: str | None = Field(
+        None,
+        description="HOST:PORT at which process 0 of several listens; TPU pods and SLURM know it by themselves.",
+    )
+    num_processes: int | None = Field(None, description="How many processes train together, where that is not known.")
+    process_id: int | None = Field(None, description="Which of them this is, from 0.")
+
+    def config(self) -> TrainConfig:
+        """The keys of the configuration alone."""
+        return TrainConfig.model_validate(self.model_dump(include=set(TrainConfig.model_fields)))
 
 
 if __name__ == "__main__":

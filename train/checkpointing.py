@@ -1,14 +1,19 @@
-"""Checkpoints of a run: the best and the last ones, from which it goes on as if nothing had happened."""
+"""Checkpoints of a run: the best, the last and some between, from which it goes on as if nothing had happened."""
 
+import errno
 import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
-import grain
 import jax
 from orbax.checkpoint import v1 as ocp
 
+from train.checksums import damage, seal
+from train.processes import on_first, say
 from train.step import Standardisation, TrainState
 
 FOLDER = "checkpoints"
@@ -16,26 +21,37 @@ Step = Literal["best", "latest"]
 
 
 class Checkpoints:
-    """The folder `checkpoints` of a run.
+    """The folder `checkpoints` of a run, opened by all of its processes together.
 
-    A checkpoint has three parts: "model" (parameters and standardisation: all that embedding needs), "training"
-    (optimiser, step, random key, memory of hard negatives) and "input" (position in the data). Orbax writes it beside
-    and renames it, so a killed run leaves whole checkpoints only.
+    A checkpoint has two parts: "model" (parameters and standardisation: all that embedding needs) and "training"
+    (optimiser, step, random key, memory of hard negatives). What a step sees of the data follows from its number.
+
+    Orbax writes in the background, every process the parts of its devices, beside the place; the first process adds the
+    checksums of all files, and the folder gets its name. So a killed run leaves whole checkpoints only. One that has
+    been damaged since is renamed when a run starts, and the one before is used.
     """
 
-    def __init__(self, run_dir: Path, keep_last: int) -> None:
+    def __init__(self, run_dir: Path, *, keep_last: int, keep_every: int | None = None) -> None:
+        folder = (run_dir / FOLDER).absolute()
+        on_first(lambda: _set_damaged_aside(folder))
         policies = ocp.training.preservation_policies
+        kept: list[Any] = [
+            policies.LatestN(keep_last),
+            policies.BestN(get_metric_fn=_val_loss, reverse=True, n=1, keep_checkpoints_without_metrics=False),
+        ]
+        if keep_every is not None:
+            kept.append(policies.EveryNSteps(keep_every))
+        context = ocp.Context()
+        context.asynchronous.post_finalization_callback = lambda: _seal_unfinished(folder)
         self._orbax = ocp.training.Checkpointer(
-            (run_dir / FOLDER).absolute(),
+            folder,
+            context=context,
             save_decision_policy=ocp.training.save_decision_policies.FixedIntervalPolicy(1),
-            preservation_policy=policies.AnyPreservationPolicy(
-                [
-                    policies.LatestN(keep_last),
-                    policies.BestN(get_metric_fn=_val_loss, reverse=True, n=1, keep_checkpoints_without_metrics=False),
-                ]
-            ),
+            preservation_policy=policies.AnyPreservationPolicy(kept),
             cleanup_tmp_directories=True,
         )
+        self._folder = folder
+        self._writing: tuple[int, Any] | None = None
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -43,6 +59,8 @@ class Checkpoints:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if error is None:
+            self.wait()
         self._orbax.close()
 
     @property
@@ -56,32 +74,61 @@ class Checkpoints:
         """Validation loss of the best checkpoint, infinite where none was validated."""
         return min((_val_loss(one.metrics) for one in self._orbax.checkpoints if one.metrics), default=math.inf)
 
-    def save(self, state: TrainState, batches: grain.DatasetIterator, val_loss: float | None) -> None:
-        """Saves the state after `state.step` steps; with a validation loss it can become the best.
+    def save(self, step: int, state: TrainState, val_loss: float | None) -> None:
+        """Begins to save the state after `step` steps; with a validation loss it can become the best.
+
+        The arrays are copied before this returns, the files are written behind. One at a time: it waits for the one
+        before.
 
         Raises:
             ValueError: The validation loss is not finite; nothing is saved.
+            OSError: This one or the one before cannot be written, with why.
         """
         if val_loss is not None and not math.isfinite(val_loss):
-            raise ValueError(f"validation loss {val_loss} after step {state.step}: expected a finite one, not saved")
-        parts = _parts(state) | {"input": batches}
+            raise ValueError(f"validation loss {val_loss} after step {step}: expected a finite one, not saved")
+        self.wait()
         metrics = None if val_loss is None else {"val_loss": val_loss}
-        self._orbax.save_checkpointables(int(state.step), parts, metrics=metrics)
+        with self._plain_faults(step):
+            self._writing = step, self._orbax.save_checkpointables_async(step, _parts(state), metrics=metrics)
 
-    def restore(self, state: TrainState, batches: grain.DatasetIterator) -> TrainState:
-        """The latest checkpoint, laid out as `state` is; moves `batches` to where it was.
+    def wait(self) -> None:
+        """Waits until what is being saved is on disk.
+
+        Raises:
+            OSError: It cannot be written, with why.
+        """
+        if self._writing is not None:
+            (step, response), self._writing = self._writing, None
+            with self._plain_faults(step):
+                response.result()
+
+    def restore(self, state: TrainState) -> TrainState:
+        """The latest checkpoint, laid out as `state` is, whatever mesh and processes it was saved from.
 
         Raises:
             ValueError: Its arrays have other shapes than those of `state`.
         """
-        parts = self._orbax.load_checkpointables(None, _parts(state) | {"input": batches})
+        parts = self._orbax.load_checkpointables(None, _parts(state))
         return TrainState(**parts["model"], **parts["training"])
+
+    @contextmanager
+    def _plain_faults(self, step: int) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            if (code := _system_error(error)) is None:
+                raise
+            raise OSError(
+                code,
+                f"the checkpoint of step {step} could not be written ({os.strerror(code)}). Those before it are whole: "
+                "make room and start the run again",
+                str(self._folder),
+            ) from error
 
 
 def has_checkpoint(run_dir: Path) -> bool:
-    """Whether a run got to its first checkpoint. Unfinished ones have other names than their step."""
-    folder = run_dir / FOLDER
-    return folder.is_dir() and any(path.name.isdigit() for path in folder.iterdir())
+    """Whether a run got to its first checkpoint."""
+    return bool(_steps((run_dir / FOLDER).absolute()))
 
 
 def load_model(run_dir: Path, step: Step = "best") -> tuple[int, Any, Standardisation]:
@@ -96,6 +143,7 @@ def load_model(run_dir: Path, step: Step = "best") -> tuple[int, Any, Standardis
 
     Raises:
         FileNotFoundError: The run has no checkpoint.
+        ValueError: The checkpoint is damaged.
     """
     folder = (run_dir / FOLDER).absolute()
     if not folder.is_dir():
@@ -107,6 +155,11 @@ def load_model(run_dir: Path, step: Step = "best") -> tuple[int, Any, Standardis
         if step == "best":
             measured = [one for one in checkpointer.checkpoints if one.metrics]
             number = min(measured, key=lambda one: _val_loss(one.metrics)).step if measured else number
+        if fault := damage(folder / str(number)):
+            raise ValueError(
+                f"the checkpoint {folder / str(number)} is damaged ({fault}): train again from the one before by "
+                "starting the run again, or delete that folder"
+            )
         stored = ocp.metadata(folder / str(number), "model").metadata
         device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
         target = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device), stored)
@@ -121,3 +174,40 @@ def _parts(state: TrainState) -> dict[str, Any]:
 
 def _val_loss(metrics: Any) -> float:
     return metrics["val_loss"]
+
+
+def _steps(folder: Path) -> list[int]:
+    # Unfinished checkpoints, and damaged ones, have other names than their step.
+    return sorted(int(path.name) for path in folder.iterdir() if path.name.isdigit()) if folder.is_dir() else []
+
+
+def _set_damaged_aside(folder: Path) -> None:
+    for step in reversed(_steps(folder)):
+        if (fault := damage(folder / str(step))) is None:
+            return
+        aside = folder / f"{step}.damaged"
+        number = 1
+        while aside.exists():
+            number += 1
+            aside = folder / f"{step}.damaged-{number}"
+        (folder / str(step)).rename(aside)
+        say(f"the checkpoint of step {step} is damaged ({fault}): it is kept as {aside}, and the one before is used")
+
+
+def _seal_unfinished(folder: Path) -> None:
+    # Orbax calls this when all processes have written, before the folder gets its name.
+    for path in folder.iterdir():
+        if path.is_dir() and path.name.endswith(".orbax-checkpoint-tmp"):
+            seal(path)
+
+
+def _system_error(error: BaseException | None) -> int | None:
+    """The number of the system's error behind this one; TensorStore tells it in words only."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno is not None:
+            return error.errno
+        for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES):
+            if os.strerror(code) in str(error):
+                return code
+        error = error.__cause__ or error.__context__
+    return None

@@ -14,16 +14,26 @@ from train.negatives import Strategy
 from train.text import BAG_OF_WORDS
 from train.towers import MAX_LOGIT_SCALE
 
-# Keys that may change between the start of a run and its continuation: none of them alters a number of the run. Data
-# may have moved: that they are the same is told by their fingerprints. num_workers is none of these keys: it is part of
-# the position in the data that a checkpoint holds.
+# Keys that may change between the start of a run and its continuation: none of them alters a number of the run by more
+# than rounding. Data may have moved: that they are the same is told by their fingerprints.
 MAY_CHANGE = (
     *("output_dir", "features_dir", "train_data_path", "val_data_path", "vocab_path"),
-    *("log_interval", "keep_last", "encoder_batch_size", "evaluate"),
+    *("mesh", "loss_implementation", "num_workers", "encoder_batch_size"),
+    *("log_interval", "keep_last", "keep_every", "evaluate", "profile"),
     *("use_wandb", "wandb_project", "wandb_entity", "wandb_run_name", "wandb_tags", "wandb_mode"),
 )
 
 CaptionType = Literal["long", "short"]
+
+
+class MeshShape(BaseModel):
+    """Sizes of the mesh axes; one of them may be -1, for all devices that remain."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    data: int = Field(-1, description="Devices that see different windows.")
+    fsdp: int = Field(1, description="Devices that see different windows and share parameters and optimiser state.")
+    tensor: int = Field(1, description="Devices that share the hidden width.")
 
 
 class TrainConfig(BaseModel):
@@ -74,6 +84,11 @@ class TrainConfig(BaseModel):
     loss: Literal["infonce", "sigmoid", "focal_sigmoid"] = Field(
         "infonce", validation_alias=AliasChoices("loss", "loss_type"), description="Contrastive loss."
     )
+    loss_implementation: Literal["auto", "plain", "ring", "tiles"] = Field(
+        "auto",
+        description="plain holds the global matrix of logits; ring, between devices, and tiles, inside them too, do "
+        "not. auto: the first of these that fits.",
+    )
     multi_positive: bool = Field(True, description="A caption fits every window that has it, not only the one drawn.")
     focal_gamma: float = Field(2.0, ge=0, description="Exponent of focal_sigmoid.")
     temperature_init: float = Field(0.07, ge=1 / MAX_LOGIT_SCALE, description="Initial temperature.")
@@ -110,10 +125,7 @@ class TrainConfig(BaseModel):
     grad_clip_norm: float = Field(1.0, ge=0, description="Largest global norm of a gradient; 0: no clipping.")
     seed: int = Field(0, ge=0, lt=2**32, description="Of initialisation, dropout, shuffling and the draw of captions.")
 
-    # Devices: sizes of the mesh axes, -1 for all that remain
-    mesh_data: int = Field(-1, description="Devices that see different windows.")
-    mesh_fsdp: int = Field(1, description="Devices that see different windows and share parameters.")
-    mesh_tensor: int = Field(1, description="Devices that share the hidden width.")
+    mesh: MeshShape = Field(MeshShape(), description="How the devices of all processes are laid out.")
 
     # What is written, and when (intervals in steps)
     output_dir: Path = Field(Path("runs/default"), description="The run's folder; started again on it, a run resumes.")
@@ -121,7 +133,11 @@ class TrainConfig(BaseModel):
     val_interval: int | None = Field(None, ge=1, description="Steps between validations. Default: every epoch.")
     save_interval: int | None = Field(None, ge=1, description="Steps between checkpoints. Default: with validation.")
     keep_last: int = Field(2, ge=1, description="Checkpoints kept besides the best.")
-    evaluate: bool = Field(True, description="Measure the run at its end, as python -m train.evaluate does.")
+    keep_every: int | None = Field(None, ge=1, description="Checkpoints of steps divisible by this are kept, too.")
+    evaluate: bool = Field(
+        True, description="Measure the run at its end, as python -m train.evaluate does; one process only."
+    )
+    profile: bool = Field(False, description="Write an XProf trace of a few steps into output_dir/profile.")
     use_wandb: bool = Field(False, description="Send metrics to Weights & Biases (extra: wandb).")
     wandb_project: str = Field("chronos-jax", description="Weights & Biases project.")
     wandb_entity: str | None = Field(None, description="Weights & Biases team or user.")
@@ -239,7 +255,8 @@ def describe(error: ValidationError) -> list[str]:
 
 
 def _known_keys() -> list[str]:
-    return [spelling for name, field in TrainConfig.model_fields.items() for spelling in _spellings(name, field)]
+    keys = [spelling for name, field in TrainConfig.model_fields.items() for spelling in _spellings(name, field)]
+    return keys + [f"mesh.{axis}" for axis in MeshShape.model_fields]
 
 
 def _spellings(name: str, field: FieldInfo) -> list[str]:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from train.config import TrainConfig
 from train.prepare import PrepareOptions, prepare
+from train.processes import on_first
 from train.smarthome.dataset import WindowSplit
 from train.smarthome.records import open_split, read_header
 
@@ -50,8 +51,7 @@ def captions_of(split: WindowSplit, config: TrainConfig) -> list[list[str]]:
     Raises:
         ValueError: Some windows have no caption of these types.
     """
-    by_type = [split.captions([kind]) for kind in config.caption_types]
-    captions = [_in_turn(kinds)[: config.max_captions] for kinds in zip(*by_type, strict=True)]
+    captions = [_in_turn(kinds)[: config.max_captions] for kinds in split.captions_by_type(config.caption_types)]
     if without := [index for index, texts in enumerate(captions) if not texts]:
         raise ValueError(
             f"{len(without)} of {len(captions)} windows have no caption of types {list(config.caption_types)} "
@@ -63,8 +63,12 @@ def captions_of(split: WindowSplit, config: TrainConfig) -> list[list[str]]:
 def _simulated(config: TrainConfig) -> Path:
     folder = config.output_dir / "data"
     options = PrepareOptions(simulate=config.simulate_days, output=folder, seed=config.seed)
-    if not folder.exists():
-        return prepare(options)
+
+    def make() -> None:
+        if not folder.exists():
+            prepare(options)
+
+    on_first(make)
     stored = read_header(folder).options
     if (stored["simulate"], stored["seed"]) != (options.simulate, options.seed):
         raise ValueError(
@@ -74,7 +78,7 @@ def _simulated(config: TrainConfig) -> Path:
     return folder
 
 
-def _in_turn(kinds: tuple[list[str], ...]) -> list[str]:
+def _in_turn(kinds: list[list[str]]) -> list[str]:
     # One of each type before the second of any, so that a small max_captions still has all types.
     longest = max(map(len, kinds))
     return [texts[i] for i in range(longest) for texts in kinds if i < len(texts)]

@@ -1,5 +1,6 @@
 """The frozen encoder: from windows to feature vectors, the same for training, evaluation and export."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -9,6 +10,11 @@ from jax.sharding import Mesh
 from jaxtyping import Float
 
 from chronos_jax import Chronos2Pipeline
+from chronos_jax.checkpoints.sources import load_config, resolve
+from chronos_jax.chronos2.config import Chronos2Config
+from chronos_jax.chronos2.params import weight_table
+from chronos_jax.chronos2.random_weights import parse_random_name
+from chronos_jax.sharding import make_mesh, named_sharding
 from train.config import TrainConfig
 from train.smarthome.statistics import statistics_features
 
@@ -37,20 +43,31 @@ class FrozenEncoder:
         for start in range(0, len(series_BxVxT), self.batch_size):
             parts.append(self.encode(series_BxVxT[start : start + self.batch_size]))
             self.passes += 1
-        return np.concatenate(parts).astype(np.float32)
+        return np.concatenate(parts).astype(np.float32, copy=False)
 
 
 def load_encoder(config: TrainConfig, mesh: Mesh | None = None) -> FrozenEncoder:
-    """The encoder that the configuration asks for, with its weights.
+    """The encoder that the configuration asks for, with its weights on devices of this process alone.
+
+    So each process encodes on its own, and none waits for another.
+
+    Args:
+        config: Of the run.
+        mesh: Of the run, over all processes: this process's part of it is used, see `local_mesh`. JAX's default device
+            if None.
 
     Raises:
-        FileNotFoundError, ValueError: As `Chronos2Pipeline.from_pretrained` does.
+        FileNotFoundError, ValueError: As `Chronos2Pipeline.from_pretrained` does; the encoder's widths are no multiples
+            of the devices that share them.
     """
     if config.encoder == "statistics":
         identity = {"encoder": "statistics", "version": FEATURES_VERSION}
         return FrozenEncoder(identity, statistics_features, config.encoder_batch_size)
     dtype: Literal["float32", "bfloat16"] = "bfloat16" if config.use_amp else "float32"
-    pipeline = Chronos2Pipeline.from_pretrained(config.chronos_model_name, dtype=dtype, mesh=mesh)
+    name, local = config.chronos_model_name, None if mesh is None else local_mesh(mesh)
+    if local is not None:
+        _check_widths(name, local)
+    pipeline = Chronos2Pipeline.from_pretrained(name, dtype=dtype, mesh=local)
 
     def encode(series_BxVxT: Float[np.ndarray, "b v t"]) -> Float[np.ndarray, "b f"]:
         embedded = pipeline.embed(
@@ -77,6 +94,18 @@ def load_encoder(config: TrainConfig, mesh: Mesh | None = None) -> FrozenEncoder
     return FrozenEncoder(identity, encode, config.encoder_batch_size)
 
 
+def local_mesh(mesh: Mesh) -> Mesh:
+    """The devices of this process as a mesh of their own, with the same axes.
+
+    Weights are split over as many devices as in the whole mesh, or, where these belong to several processes, over the
+    most that divide that number and the devices of this process. The rest is on "data".
+    """
+    devices = list(mesh.local_devices)
+    tensor = math.gcd(mesh.shape["tensor"], len(devices))
+    fsdp = math.gcd(mesh.shape["fsdp"], len(devices) // tensor)
+    return make_mesh({"data": -1, "fsdp": fsdp, "tensor": tensor}, devices)
+
+
 def loc_scale_features(series_BxVxT: Float[np.ndarray, "b v t"]) -> Float[np.ndarray, "b f"]:
     """Mean and standard deviation of each variate, as arcsinh: first the means, then the deviations (B, 2 V).
 
@@ -92,3 +121,17 @@ def loc_scale_features(series_BxVxT: Float[np.ndarray, "b v t"]) -> Float[np.nda
     deviation_BxVxT = np.where(known_BxVxT, series_BxVxT - loc_BxV[:, :, None], 0)
     scale_BxV = np.sqrt((deviation_BxVxT**2).sum(axis=-1) / count_BxV)
     return np.arcsinh(np.concatenate([loc_BxV, scale_BxV], axis=1)).astype(np.float32)
+
+
+def _check_widths(name: str, mesh: Mesh) -> None:
+    """Raises ValueError where a weight cannot be split over the mesh: before the weights are read."""
+    random = parse_random_name(name)
+    sizes = random[0] if random else Chronos2Config.from_dict(load_config(resolve(name)))
+    for weight in weight_table(sizes):
+        for width, axis in zip(weight.model_shape, named_sharding(mesh, weight.axes).spec, strict=True):
+            if axis is not None and width % mesh.shape[axis]:
+                raise ValueError(
+                    f"the encoder {name} has {weight.names[0]} with a width of {width}, which the {mesh.shape[axis]} "
+                    f'devices of a process that share it (mesh axis "{axis}") cannot split evenly: choose a size of '
+                    "this axis that divides it"
+                )

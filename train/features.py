@@ -1,38 +1,32 @@
-"""Encoder output of a whole split, computed once, kept on disk, and read back."""
+"""Encoder output of a whole split, computed once, by all processes, in streams, and kept on disk."""
 
-import fcntl
 import hashlib
 import json
-import os
-import shutil
-import tempfile
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import grain
+import jax
 import numpy as np
-from jaxtyping import Float
-from rich.progress import Progress
+from jaxtyping import Float32
 
 from chronos_jax.progress import progress_bar
 from train.encoder import FrozenEncoder
+from train.feature_files import plain_refusal, sweep, write_json
+from train.feature_shards import Features, Shard, shards_of
+from train.prefetch import prefetched
+from train.processes import Stopped, barrier, on_first
 from train.smarthome.dataset import WindowSplit
 
-WRITING = ".writing-"  # stands after a feature key in the name of a folder that is not complete
-
-
-@dataclass(frozen=True)
-class Features:
-    """Features of a split, in its order.
-
-    Attributes:
-        array_NxF: Memory-mapped, float32.
-        encoder_passes: How often the encoder ran to get them: 0 where they were read from disk.
-        path: The file.
-    """
-
-    array_NxF: Float[np.ndarray, "n f"]
-    encoder_passes: int
-    path: Path
+HEADER = "header.json"  # written last: a folder that has it was complete
+LAYOUT = "layout.json"  # written first: how the windows are cut into shards
+BATCHES_PER_SHARD = 8  # what a killed extraction loses at most; 21 MB of features with the default batch and encoder
+POLL_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -40,49 +34,81 @@ class FeatureStore:
     """A folder with one folder per (encoder, options, data), named by their hash.
 
     The encoder is frozen, so its output for a window never changes: any number of epochs, and any number of runs that
-    share the folder, need it once.
+    share the folder, need it once. A folder consists of shards, each of which appears whole and has a checksum. An
+    extraction that is killed goes on with the shards that are missing.
+
+    Attributes:
+        root: The folder, which all processes see.
+        workers: Processes that read windows, for each process that encodes; 0 for threads.
     """
 
     root: Path
+    workers: int = 0
 
-    def get(self, split: WindowSplit, encoder: FrozenEncoder) -> Features:
-        """The features of a split, from disk where they are there, else computed and kept.
+    def get(self, split: WindowSplit, encoder: FrozenEncoder, stop: Callable[[], bool] = lambda: False) -> Features:
+        """The features of a split, from disk where they are there and whole, else computed and kept.
+
+        All processes call this together; each verifies, and where it has to computes, its share of the shards on its
+        own devices. Windows are read in streams.
+
+        Args:
+            split: The windows.
+            encoder: What makes features of them.
+            stop: Asked before each pass of the encoder whether to end.
 
         Raises:
-            ValueError: Stored features are damaged, or the encoder's output is not finite (with the windows).
+            Stopped: `stop` said so. What is stored stays.
+            ValueError: The encoder's output is not finite (with the windows).
+            OSError: The folder cannot be written to.
         """
-        folder = self.root / feature_key(split.fingerprint, encoder)
         before = encoder.passes
-        if not folder.exists():
-            self._write(folder, split, encoder)
-        return Features(_read(folder), encoder.passes - before, folder / "features.npy")
+        folder = self.root / feature_key(split.fingerprint, encoder)
+        on_first(lambda: _prepare(folder, BATCHES_PER_SHARD * encoder.batch_size))
+        per_shard = _read(folder / LAYOUT)["windows_per_shard"]
+        shards = shards_of(folder, len(split), per_shard)
+        mine = shards[jax.process_index() :: jax.process_count()]
+        with progress_bar() as progress:
+            task = progress.add_task("encoding windows", total=sum(map(len, mine)))
+            missing = _missing(mine, stop, lambda windows: progress.advance(task, windows))
+            self._encode(missing, split, encoder, stop, lambda windows: progress.advance(task, windows))
+        if jax.process_index() == 0:
+            _wait_for([shard.record for shard in shards], stop)
+            _write_header(folder, Features(folder, len(split), per_shard), split, encoder)
+        _wait_for([folder / HEADER], stop)
+        # Where the header was there before, others may still be replacing damaged shards.
+        barrier(f"features {folder.name}")
+        return Features(folder, len(split), per_shard, encoder.passes - before)
 
-    def _write(self, folder: Path, split: WindowSplit, encoder: FrozenEncoder) -> None:
-        self.root.mkdir(parents=True, exist_ok=True)
-        _sweep(folder)
-        beside = Path(tempfile.mkdtemp(prefix=f"{folder.name}{WRITING}", dir=self.root))
-        held = os.open(beside, os.O_RDONLY)
-        fcntl.flock(held, fcntl.LOCK_EX)
-        try:
-            path = beside / "features.npy"
-            with progress_bar() as progress:
-                shape = _encode_into(path, split, encoder, progress)
-            header = {
-                "shape": shape,
-                "encoder": encoder.identity,
-                "data": split.fingerprint,
-                "sha256": _sha256(path),
-            }
-            (beside / "header.json").write_text(json.dumps(header, indent=1))
-            try:
-                beside.rename(folder)
-            except OSError:
-                # Another run was faster: what it wrote has the same key, so it is the same.
-                if not folder.exists():
-                    raise
-        finally:
-            shutil.rmtree(beside, ignore_errors=True)
-            os.close(held)
+    def _encode(
+        self,
+        shards: Sequence[Shard],
+        split: WindowSplit,
+        encoder: FrozenEncoder,
+        stop: Callable[[], bool],
+        advance: Callable[[int], object],
+    ) -> None:
+        """Computes and stores shards one after the other, while the windows of the next batches are being read."""
+        batches = [batch for shard in shards for batch in _batches(shard, encoder.batch_size)]
+        if not batches:
+            return
+        read = grain.MapDataset.source(batches).map(_ReadSeries(split))
+        with closing(iter(prefetched(read, self.workers))) as series:
+            for shard in shards:
+                encoded = []
+                for batch in _batches(shard, encoder.batch_size):
+                    _end_if(stop)
+                    encoded.append(encoder(next(series)))
+                    _check_finite(encoded[-1], batch)
+                    advance(len(batch))
+                shard.write(encoded)
+
+
+class _ReadSeries(grain.transforms.Map):
+    def __init__(self, split: WindowSplit) -> None:
+        self.split = split
+
+    def map(self, windows: range) -> Float32[np.ndarray, "b v t"]:
+        return np.stack([self.split[window].series for window in windows])
 
 
 def feature_key(data_fingerprint: str, encoder: FrozenEncoder) -> str:
@@ -91,58 +117,74 @@ def feature_key(data_fingerprint: str, encoder: FrozenEncoder) -> str:
     return hashlib.sha256(content.encode()).hexdigest()
 
 
-def _sweep(folder: Path) -> None:
-    """Removes what killed runs left half-written beside `folder`, but nothing that a run is still writing.
-
-    A run holds a lock on the folder that it writes, from before there is anything in it; the system takes it away when
-    the process ends, however it ends.
-    """
-    for left in folder.parent.glob(f"{folder.name}{WRITING}*"):
-        try:
-            if not any(left.iterdir()):
-                continue
-            free = os.open(left, os.O_RDONLY)
-        except FileNotFoundError:  # its run has just ended
-            continue
-        try:
-            fcntl.flock(free, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(left, ignore_errors=True)
-        except BlockingIOError:
-            pass
-        finally:
-            os.close(free)
+def _batches(shard: Shard, size: int) -> list[range]:
+    return [range(first, min(first + size, shard.behind)) for first in range(shard.first, shard.behind, size)]
 
 
-def _encode_into(path: Path, split: WindowSplit, encoder: FrozenEncoder, progress: Progress) -> tuple[int, int]:
-    series_NxVxT = split.series()
-    count, size = len(series_NxVxT), encoder.batch_size
-    task = progress.add_task("encoding windows", total=count)
-    array = None
-    for start in range(0, count, size):
-        part = encoder(series_NxVxT[start : start + size])
-        if len(bad := np.flatnonzero(~np.isfinite(part).all(axis=1))):
-            raise ValueError(f"the encoder's output is not finite for windows {[start + int(i) for i in bad[:8]]} …")
-        if array is None:
-            array = np.lib.format.open_memmap(path, "w+", np.float32, (count, part.shape[1]))
-        array[start : start + len(part)] = part
-        progress.update(task, advance=len(part))
-    assert array is not None, "a split is never empty here"
-    array.flush()
-    return array.shape
+def _prepare(folder: Path, per_shard: int) -> None:
+    """Makes the folder, unless it is there, and decides how the windows are cut: as they were, if they were."""
+    with plain_refusal(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    sweep(folder)
+    if not _windows_per_shard(folder / LAYOUT):
+        write_json(folder / LAYOUT, {"windows_per_shard": _windows_per_shard(folder / HEADER) or per_shard})
 
 
-def _read(folder: Path) -> Float[np.ndarray, "n f"]:
-    path = folder / "features.npy"
+def _windows_per_shard(path: Path) -> int | None:
+    number = _read(path).get("windows_per_shard")
+    return number if isinstance(number, int) and number > 0 else None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """What a JSON file holds; nothing where it is absent or damaged."""
     try:
-        header = json.loads((folder / "header.json").read_text())
-        whole = _sha256(path) == header["sha256"]
-    except (OSError, ValueError, KeyError):
-        whole = False
-    if not whole:
-        raise ValueError(f"stored features are damaged: delete the folder {folder}, they will be computed again")
-    return np.load(path, mmap_mode="r")
+        content = json.loads(path.read_text())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _write_header(folder: Path, features: Features, split: WindowSplit, encoder: FrozenEncoder) -> None:
+    """Says that the folder is complete, and what is in it."""
+    content = {
+        "shape": list(features.shape),
+        "windows_per_shard": _windows_per_shard(folder / LAYOUT),
+        "encoder": encoder.identity,
+        "data": split.fingerprint,
+    }
+    if _read(folder / HEADER) != json.loads(json.dumps(content)):
+        write_json(folder / HEADER, content)
+
+
+def _missing(shards: Sequence[Shard], stop: Callable[[], bool], advance: Callable[[int], object]) -> list[Shard]:
+    """Shards that are not there or not as they were written."""
+    missing = []
+    complete = bool(shards) and (shards[0].folder / HEADER).exists()
+    for shard in shards:
+        _end_if(stop)
+        if (fault := shard.fault()) is None:
+            advance(len(shard))
+            continue
+        missing.append(shard)
+        if complete or shard.record.exists():  # otherwise it just has not been computed yet
+            message = f"stored features {shard.path} are damaged ({fault}): computing them again"
+            print(message, file=sys.stderr, flush=True)
+    return missing
+
+
+def _wait_for(paths: Sequence[Path], stop: Callable[[], bool]) -> None:
+    """Until other processes have written these files; a barrier could not be left when the run is asked to end."""
+    for path in paths:
+        while not path.exists():
+            _end_if(stop)
+            time.sleep(POLL_S)
+
+
+def _end_if(stop: Callable[[], bool]) -> None:
+    if stop():
+        raise Stopped("asked to end while features were computed: those that are stored are kept")
+
+
+def _check_finite(features_BxF: Float32[np.ndarray, "b f"], windows: range) -> None:
+    if len(bad := np.flatnonzero(~np.isfinite(features_BxF).all(axis=1))):
+        raise ValueError(f"the encoder's output is not finite for windows {[windows[int(i)] for i in bad[:8]]} …")

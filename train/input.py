@@ -1,19 +1,21 @@
 """Batches for training: which windows with which captions at which step, and their rows on the devices."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import grain
 import jax
 import numpy as np
-from absl import flags
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, Shaped
 
-from chronos_jax.sharding import named_sharding
+from chronos_jax.sharding import batch_shards, named_sharding
+from train.feature_shards import Features
 from train.negatives import EMPTY
+from train.prefetch import prefetched
 from train.text import TextInputs
 
 
@@ -56,7 +58,7 @@ class Captions:
 class Examples:
     """A split as training needs it: rows that batches are gathered from."""
 
-    features_NxF: Float[np.ndarray, "n f"]  # often a memory map
+    features: Features | Float[np.ndarray, "n f"]
     captions: Captions
 
     def gather(self, windows_B: Int[np.ndarray, " b"], draws_B: Int[np.ndarray, " b"]) -> Batch:
@@ -64,33 +66,56 @@ class Examples:
         own_texts_BxC = self.captions.own_texts_NxC[windows_B]
         text_ids_B = own_texts_BxC[np.arange(len(windows_B)), draws_B]
         rows: list[Any] = [
-            self.features_NxF[windows_B],
+            self.features[windows_B],
             self.captions.text_inputs_UxK[text_ids_B],
             text_ids_B,
             own_texts_BxC,
         ]
         return Batch(*rows)
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        """A worker process opens the memory map anew; its content may be larger than memory and is not sent."""
-        if isinstance(self.features_NxF, np.memmap):
-            return _open_examples, (self.features_NxF.filename, self.captions)
-        return Examples, (self.features_NxF, self.captions)
+
+@dataclass(frozen=True)
+class BatchLayout:
+    """How the rows of a global batch lie on the devices of all processes."""
+
+    mesh: Mesh
+    batch_size: int
+
+    @cached_property
+    def local_rows(self) -> Int[np.ndarray, " r"]:
+        """Rows that devices of this process hold, ascending. Processes share rows only along the axis "tensor"."""
+        held = named_sharding(self.mesh, ("batch",)).addressable_devices_indices_map((self.batch_size,)).values()
+        return np.unique(np.concatenate([np.arange(self.batch_size)[rows] for rows in held]))
+
+    def to_devices(self, batch: Batch) -> Batch:
+        """One array over all processes of what each of them has gathered, its `local_rows`."""
+        return jax.tree.map(self.place, batch)
+
+    def place(self, local: np.ndarray) -> jax.Array:
+        """One array over all processes; of its first axis each gives its `local_rows`."""
+
+        def part(index: Any) -> np.ndarray:
+            first, behind, _ = index[0].indices(self.batch_size)
+            at = int(np.searchsorted(self.local_rows, first))
+            return local[at : at + behind - first]
+
+        sharding = named_sharding(self.mesh, ("batch", *(None,) * (local.ndim - 1)))
+        return jax.make_array_from_callback((self.batch_size, *local.shape[1:]), sharding, part)
 
 
-def _open_examples(path: Path, captions: Captions) -> Examples:
-    return Examples(np.load(path, mmap_mode="r"), captions)
+def stop_flags(mesh: Mesh, stop: bool) -> Int[Array, " shards"]:
+    """One number for each part that a batch is split into, in those of this process 1 where it wants to stop."""
+    layout = BatchLayout(mesh, batch_shards(mesh))
+    return layout.place(np.full(len(layout.local_rows), stop, np.int32))
 
 
 class _Gather(grain.transforms.Map):
-    def __init__(self, examples: Examples, process: int, processes: int) -> None:
-        self.examples, self.process, self.processes = examples, process, processes
+    def __init__(self, examples: Examples, local_rows: np.ndarray) -> None:
+        self.examples, self.local_rows = examples, local_rows
 
     def map(self, drawn: tuple[np.ndarray, np.ndarray]) -> Batch:
         windows_B, draws_B = drawn
-        rows = len(windows_B) // self.processes
-        local = slice(self.process * rows, (self.process + 1) * rows)
-        return self.examples.gather(windows_B[local], draws_B[local])
+        return self.examples.gather(windows_B[self.local_rows], draws_B[self.local_rows])
 
 
 class _DrawCaptions(grain.transforms.RandomMap):
@@ -102,63 +127,56 @@ class _DrawCaptions(grain.transforms.RandomMap):
 
 
 def training_batches(
-    examples: Examples, *, batch_size: int, seed: int, workers: int = 0
+    examples: Examples, layout: BatchLayout, *, seed: int, start: int = 0, workers: int = 0
 ) -> grain.DatasetIterator[Batch]:
-    """Batches without end, in another order and with other captions each epoch, the same for the same seed.
+    """Batches on the devices without end, in another order and with other captions each epoch.
 
-    The order over all processes is drawn everywhere and each process gathers only its own rows: neither the number of
-    processes nor of workers changes what a step sees. Windows that do not fill a batch are left out of that epoch. The
-    iterator's state can be checkpointed.
+    What a step sees is a function of the seed and the step alone. So a run resumes at any step without a state of the
+    input, and neither the mesh nor the number of processes or workers changes anything. The order over all processes is
+    drawn everywhere, and each process gathers only its own rows. Windows that do not fill a batch are left out of that
+    epoch. Two batches are made ready on the devices while a step runs.
 
     Args:
         examples: Where rows are gathered from.
-        batch_size: Windows per batch, over all processes.
+        layout: Size of a batch over all processes, and how it is split.
         seed: Of order and captions.
+        start: Batches to pass over: the steps that were done before.
         workers: Processes that gather; 0 for threads of this one.
     """
     drawn = (
-        grain.MapDataset.range(len(examples.features_NxF))
+        grain.MapDataset.range(len(examples.features))
         .seed(seed)
         .shuffle()
-        .batch(batch_size, drop_remainder=True)
+        .batch(layout.batch_size, drop_remainder=True)
         .random_map(_DrawCaptions(examples.captions.counts_N))
         .repeat()
-        .map(_Gather(examples, jax.process_index(), jax.process_count()))
+        .map(_Gather(examples, layout.local_rows))
     )
-    # Few batches in flight: the default of 500 would hold gigabytes.
-    batches = drawn.to_iter_dataset(grain.ReadOptions(num_threads=2, prefetch_buffer_size=4))
-    if workers:
-        # Grain's worker processes read settings from absl's flags, which only absl programs parse.
-        if not flags.FLAGS.is_parsed():
-            flags.FLAGS.mark_as_parsed()
-        batches = batches.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=2))
-    return iter(batches)
+    batches = prefetched(drawn[start:], workers).map(layout.to_devices)
+    return iter(grain.experimental.ThreadPrefetchIterDataset(batches, prefetch_buffer_size=2))
 
 
-def validation_batches(examples: Examples, *, batch_size: int, shards: int) -> list[Batch]:
+def validation_batches(examples: Examples, mesh: Mesh, *, batch_size: int) -> Iterator[Batch]:
     """Every window once with its first caption, in order, in equal batches.
 
     Equal so that the loss, which grows with the number of texts to choose from, means the same in each. Their number is
-    the least with at most `batch_size` windows each; at most `shards` windows per batch are left out by that.
+    the least with at most `batch_size` windows each. Their size is a multiple of the shards of the mesh, and of what
+    divides both batch_size and 8, so that one device measures the same as two, four and eight; at most so many windows
+    per batch are left out.
 
     Args:
-        examples: Where rows are gathered from.
-        batch_size: Upper bound, a multiple of `shards`.
-        shards: What the size must be a multiple of; at most the number of windows.
+        examples: Where rows are gathered from; at least as many as the mesh has shards of a batch.
+        mesh: Where they go.
+        batch_size: Upper bound, a multiple of the shards.
     """
-    rows = len(examples.features_NxF) // shards  # of each shard, over all batches
+    shards = batch_shards(mesh)
+    common = math.lcm(shards, math.gcd(batch_size, 8))
+    if common <= len(examples.features):
+        shards = common
+    rows = len(examples.features) // shards  # of each shard, over all batches
     batches = -(-rows // (batch_size // shards))
     size = rows // batches * shards
-    gather = _Gather(examples, jax.process_index(), jax.process_count())
-    starts = range(0, batches * size, size)
-    return [gather.map((np.arange(start, start + size), np.zeros(size, np.int32))) for start in starts]
-
-
-def to_devices(batch: Batch, mesh: Mesh) -> Batch:
-    """One array over all processes of what each of them holds a part of, split over the mesh."""
-    return jax.tree.map(
-        lambda rows: jax.make_array_from_process_local_data(
-            named_sharding(mesh, ("batch", *(None,) * (rows.ndim - 1))), rows
-        ),
-        batch,
-    )
+    layout = BatchLayout(mesh, size)
+    gather = _Gather(examples, layout.local_rows)
+    for start in range(0, batches * size, size):
+        yield layout.to_devices(gather.map((np.arange(start, start + size), np.zeros(size, np.int32))))

@@ -1,8 +1,10 @@
 """Training from a configuration to the last checkpoint, top to bottom."""
 
 import math
-import time
+from collections.abc import Callable, Iterable
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import jax
@@ -18,21 +20,23 @@ from train.config import TrainConfig
 from train.data import captions_of, open_splits
 from train.encoder import load_encoder
 from train.features import FeatureStore
-from train.input import Batch, Captions, Examples, to_devices, training_batches, validation_batches
+from train.input import BatchLayout, Captions, Examples, stop_flags, training_batches, validation_batches
 from train.metrics import MetricsLog, check_wandb
 from train.optimizer import learning_rate_schedule, make_optimizer
+from train.processes import Stopped, on_first, stop_requests
 from train.run import make_model, record_start, text_inputs_of
+from train.run_lock import run_lock
 from train.step import (
     Metrics,
     NotFinite,
     Standardisation,
     TrainState,
-    ValidationStep,
     finite_leaves,
     init_state,
     make_train_step,
     make_validation_step,
 )
+from train.throughput import Throughput, Trace
 
 REMEDY = "The checkpoints are from before that. Lower learning_rate or grad_clip_norm, or raise temperature_init"
 
@@ -58,16 +62,30 @@ class NonFiniteError(RuntimeError):
     """A loss or a parameter was not a number; the message says at which step and what else was not."""
 
 
-def train(config: TrainConfig) -> Outcome:
+def train(config: TrainConfig, *, force: bool = False) -> Outcome:
     """Trains, or goes on where an earlier call on the same `output_dir` was ended; then it ends as if it had not been.
+
+    All processes of a run call it alike (`train.processes.connect` comes first).
+
+    Args:
+        config: The run; its `output_dir` is its folder.
+        force: Go on with a run that began with another configuration or other data.
 
     Raises:
         FileNotFoundError, ValueError, ModuleNotFoundError: Something is wrong with the configuration or the data. These
             come before anything is compiled.
+        RuntimeError: Another run is using the folder.
+        OSError: Something cannot be written; what was written before is whole.
         NonFiniteError: A loss or a parameter is not finite. The checkpoints are from before.
+        Stopped: SIGTERM came; there is a checkpoint of the last step, or of all features that were computed.
     """
     check_wandb(config)
-    mesh = make_mesh({"data": config.mesh_data, "fsdp": config.mesh_fsdp, "tensor": config.mesh_tensor})
+    mesh = make_mesh(config.mesh.model_dump())
+    with stop_requests() as stop, run_lock(config.output_dir):
+        return _train(config, mesh, stop, force)
+
+
+def _train(config: TrainConfig, mesh: Mesh, stop: Callable[[], bool], force: bool) -> Outcome:
     train_split, val_split = open_splits(config)
     _check_sizes(config, len(val_split), mesh)
     train_captions, val_captions = captions_of(train_split, config), captions_of(val_split, config)
@@ -76,10 +94,10 @@ def train(config: TrainConfig) -> Outcome:
 
     encoder = load_encoder(config, mesh)
     inputs = {"train": train_split.fingerprint, "validation": val_split.fingerprint, "encoder": encoder.identity}
-    record_start(config, inputs, text_inputs)
-    store = FeatureStore(config.features_dir or config.output_dir / "features")
-    train_features, val_features = store.get(train_split, encoder), store.get(val_split, encoder)
-    examples = Examples(train_features.array_NxF, train_texts)
+    on_first(lambda: record_start(config, inputs, text_inputs, force=force))
+    store = FeatureStore(config.features_dir or config.output_dir / "features", config.num_workers)
+    train_features, val_features = (store.get(split, encoder, stop) for split in (train_split, val_split))
+    examples, val_examples = Examples(train_features, train_texts), Examples(val_features, val_texts)
 
     steps_per_epoch = len(train_split) // config.batch_size
     total_steps = config.total_steps(steps_per_epoch)
@@ -90,23 +108,26 @@ def train(config: TrainConfig) -> Outcome:
     optimizer = make_optimizer(
         schedule, betas=config.betas, weight_decay=config.weight_decay, grad_clip_norm=config.grad_clip_norm
     )
-    model = make_model(config, train_features.array_NxF.shape[1], text_inputs)
-    state = init_state(model, Standardisation.of(train_features.array_NxF), optimizer, config, mesh)
+    model = make_model(config, train_features.shape[1], text_inputs)
+    state = init_state(model, Standardisation.of(*train_features.moments()), optimizer, config, mesh)
     train_step = make_train_step(model, optimizer, schedule, config, state)
     validation_step = make_validation_step(model, config)
-    batches = training_batches(examples, batch_size=config.batch_size, seed=config.seed, workers=config.num_workers)
-    val_batches = [
-        to_devices(batch, mesh)
-        for batch in validation_batches(
-            Examples(val_features.array_NxF, val_texts), batch_size=config.batch_size, shards=batch_shards(mesh)
-        )
-    ]
+    layout = BatchLayout(mesh, config.batch_size)
+    flags = [stop_flags(mesh, stop) for stop in (False, True)]
 
-    with Checkpoints(config.output_dir, config.keep_last) as checkpoints:
+    def validate(batches: int | None = None) -> dict[str, float]:
+        windows = validation_batches(val_examples, mesh, batch_size=config.batch_size)
+        return _mean(validation_step(state, batch) for batch in islice(windows, batches))
+
+    with Checkpoints(config.output_dir, keep_last=config.keep_last, keep_every=config.keep_every) as checkpoints:
         resumed_from = checkpoints.latest or 0
         if resumed_from:
-            state = checkpoints.restore(state, batches)
+            state = checkpoints.restore(state)
+        batches = training_batches(examples, layout, seed=config.seed, start=resumed_from, workers=config.num_workers)
+        throughput = Throughput(mesh, config.batch_size, 0.0)
+        trace = Trace(config.output_dir / "profile" if config.profile else None, resumed_from)
         with (
+            closing(batches),
             MetricsLog(config.output_dir, config, resumed_from) as log,
             progress_bar("{task.fields[numbers]}") as progress,
         ):
@@ -114,39 +135,45 @@ def train(config: TrainConfig) -> Outcome:
             log.write(resumed_from, "encoder", {f"passes_{split}": count for split, count in passes.items()})
             task = progress.add_task("training", total=total_steps, completed=resumed_from, numbers="")
             pending: tuple[int, Metrics, NotFinite] | None = None
-            since, since_step = time.perf_counter(), resumed_from
             lowest = checkpoints.lowest_val_loss
+            throughput.start(resumed_from)
             for step in range(resumed_from + 1, total_steps + 1):
-                state, metrics, finite = train_step(state, to_devices(next(batches), mesh))
-                if pending is not None:
-                    # A step behind, so that the devices do not wait for the look at their result.
-                    _check_finite(*pending)
+                with throughput.waiting():
+                    batch = next(batches)
+                trace.before(step)
+                state, metrics, finite = train_step(state, batch, flags[stop()])
+                # A step behind, so that the devices do not wait for the look at their result. All processes see the
+                # same, and so stop after the same step.
+                stops = pending is not None and _look(*pending)
                 pending = (step, metrics, finite)
                 progress.advance(task)
                 logs, validates = step % config.log_interval == 0, step % val_interval == 0
                 saves, ends = step % save_interval == 0, step == total_steps
-                if not (logs or validates or saves or ends):
+                trace.after(step, metrics, last=stops or ends)
+                if not (logs or validates or saves or ends or stops):
                     continue
-                _check_finite(*pending)
+                _look(*pending)
                 if logs or ends:
-                    numbers = _numbers(metrics)
-                    elapsed = time.perf_counter() - since
-                    numbers["windows_per_second"] = (step - since_step) * config.batch_size / elapsed
-                    numbers["epoch"] = step / steps_per_epoch
+                    numbers = _numbers(metrics) | throughput.numbers(step) | {"epoch": step / steps_per_epoch}
                     log.write(step, "train", numbers)
                     _show(progress, task, numbers)
                 val_loss = None
                 if validates or ends:
-                    validation = _validate(validation_step, state, val_batches)
+                    validation = validate()
                     log.write(step, "validation", validation)
                     val_loss = validation["loss"]
-                if saves or ends or (val_loss is not None and not val_loss >= lowest):  # NaN comes in, too, and ends
+                best = val_loss is not None and not val_loss >= lowest  # NaN is, too, and ends the run
+                if saves or ends or stops or best:
                     # Where it is not validated, one batch tells whether what is saved can be gone on with.
-                    loss = _validate(validation_step, state, val_batches[:1])["loss"] if val_loss is None else val_loss
-                    _check_finite_after(step, state, loss)
-                    checkpoints.save(state, batches, val_loss)
+                    _check_finite_after(step, state, validate(batches=1)["loss"] if val_loss is None else val_loss)
+                    checkpoints.save(step, state, val_loss)
                     lowest = min(lowest, math.inf if val_loss is None else val_loss)
-                since, since_step = time.perf_counter(), step
+                if stops and not ends:
+                    checkpoints.wait()
+                    raise Stopped(
+                        f"stopped after step {step} of {total_steps}, which is saved: start it again to go on"
+                    )
+                throughput.start(step)
     return Outcome(config.output_dir, max(total_steps, resumed_from), resumed_from, sum(passes.values()))
 
 
@@ -154,33 +181,46 @@ def _check_sizes(config: TrainConfig, validation_windows: int, mesh: Mesh) -> No
     for key, axis in (("projection_hidden_dim", "tensor"), ("output_dim", "fsdp")):
         if (width := getattr(config, key)) % mesh.shape[axis]:
             raise ValueError(
-                f"{key} {width} must be a multiple of the {mesh.shape[axis]} devices that share it (mesh_{axis})"
+                f"{key} {width} must be a multiple of the {mesh.shape[axis]} devices that share it (mesh.{axis})"
             )
     shards = batch_shards(mesh)
     if config.batch_size % shards:
         raise ValueError(
             f"batch_size {config.batch_size} must be a multiple of the {shards} devices that share a batch "
-            "(mesh_data × mesh_fsdp)"
+            "(mesh.data × mesh.fsdp)"
         )
     if validation_windows < shards:
         raise ValueError(
             f"the validation split has {validation_windows} windows, fewer than the {shards} devices that share a "
-            "batch (mesh_data × mesh_fsdp): validate on more, or lay fewer devices on these axes"
+            "batch (mesh.data × mesh.fsdp): validate on more, or lay fewer devices on these axes"
         )
 
 
-def _validate(validation_step: ValidationStep, state: TrainState, batches: list[Batch]) -> dict[str, float]:
-    measured = jax.device_get([validation_step(state, batch) for batch in batches])
-    return {name: float(np.mean([metrics[name] for metrics in measured])) for name in measured[0]}
+def _mean(measured: Iterable[Metrics]) -> dict[str, float]:
+    """Means over batches; one is computed while another is fetched, so that few are in memory at a time."""
+    numbers, pending = [], None
+    for metrics in measured:
+        if pending is not None:
+            numbers.append(_numbers(pending))
+        pending = metrics
+    assert pending is not None, "a split is never empty here"
+    numbers.append(_numbers(pending))
+    return {name: float(np.mean([one[name] for one in numbers])) for name in pending}
 
 
 def _numbers(metrics: Metrics) -> dict[str, float]:
-    return {name: float(value) for name, value in jax.device_get(metrics).items()}
+    return {name: float(value) for name, value in jax.device_get(metrics).items() if name != "stop"}
 
 
-def _check_finite(step: int, metrics: Metrics, finite: NotFinite) -> None:
-    if np.isfinite(loss := jax.device_get(metrics["loss"])):
-        return
+def _look(step: int, metrics: Metrics, finite: NotFinite) -> bool:
+    """Whether some process wants to stop.
+
+    Raises:
+        NonFiniteError: The loss is not finite, with what else was not.
+    """
+    loss, stop = jax.device_get((metrics["loss"], metrics["stop"]))
+    if np.isfinite(loss):
+        return bool(stop)
     where = jax.device_get(finite)
     causes = [
         f"{what}: {', '.join(names)}"

@@ -16,6 +16,7 @@ from jaxtyping import Float
 from train.checkpointing import Step, has_checkpoint, load_model
 from train.config import TrainConfig, read_config
 from train.encoder import FrozenEncoder, load_encoder
+from train.processes import say
 from train.step import Standardisation
 from train.text import BAG_OF_WORDS, PrecomputedEmbeddings, TextInputs, WordVocabulary
 from train.towers import AlignmentModel, BagOfWordsTower, ProjectionHead
@@ -25,7 +26,7 @@ TEXT_VOCABULARY_FILE = "text_vocabulary.json"
 LIBRARIES = ("chronos-jax", "jax", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
 
 
-def record_start(config: TrainConfig, inputs: dict[str, Any], text_inputs: TextInputs) -> None:
+def record_start(config: TrainConfig, inputs: dict[str, Any], text_inputs: TextInputs, *, force: bool = False) -> None:
     """Begins a run (config.json, text vocabulary), or checks that the one that is there can go on with this.
 
     Until its first checkpoint there is nothing to go on with, and a run begins anew.
@@ -34,10 +35,11 @@ def record_start(config: TrainConfig, inputs: dict[str, Any], text_inputs: TextI
         config: The resolved configuration; its `output_dir` is the folder.
         inputs: Hashes and identities of what the run reads besides: data, encoder.
         text_inputs: What captions become; a vocabulary is kept with the run, a file of embeddings stays where it is.
+        force: Go on although something differs; the folder's config.json then says what it is now.
 
     Raises:
-        ValueError: The folder has a run with another configuration, or made from other data or another encoder; or its
-            config.json is not a run's.
+        ValueError: The folder has a run with another configuration, or made from other data or another encoder, and
+            `force` is not set; or its config.json is not a run's.
     """
     path = config.output_dir / CONFIG_FILE
     config = config.with_absolute_paths()
@@ -53,13 +55,16 @@ def record_start(config: TrainConfig, inputs: dict[str, Any], text_inputs: TextI
         differences += [
             f"{key}: {stored.get(key)!r} → {inputs[key]!r}" for key in inputs if stored.get(key) != inputs[key]
         ]
-        if differences:
+        if not differences:
+            return
+        listed = "\n  ".join(differences)
+        if not force:
             raise ValueError(
-                f"{config.output_dir} holds a run that began with another configuration or other data:\n  "
-                + "\n  ".join(differences)
-                + "\nGive the same ones to continue it, or another output_dir to begin a new one"
+                f"{config.output_dir} holds a run that began with another configuration or other data:\n  {listed}\n"
+                "Give the same ones to continue it, another output_dir to begin a new one, or --force to go on all the "
+                "same"
             )
-        return
+        say(f"going on although the run began with another configuration or other data:\n  {listed}")
     content = config.model_dump(mode="json") | {"run": {"inputs": inputs, "versions": _versions()}}
     config.output_dir.mkdir(parents=True, exist_ok=True)
     if isinstance(text_inputs, WordVocabulary):

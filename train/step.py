@@ -10,16 +10,17 @@ import numpy as np
 import optax
 from flax import nnx
 from jax.sharding import Mesh
-from jaxtyping import Array, Bool, Float, Int, Key, PyTree
+from jaxtyping import Array, Bool, Float, Int, Key, PyTree, Shaped
 
 from chronos_jax.sharding import named_sharding
-from train import losses
 from train.config import TrainConfig
 from train.input import Batch
+from train.losses import Contrast, Loss, Matches, plain
 from train.negatives import Memory, draw_negatives, empty_memory, remember
 from train.towers import MAX_LOGIT_SCALE, AlignmentModel, logical_axes
 
-Metrics = dict[str, Float[Array, ""]]
+Metrics = dict[str, Shaped[Array, ""]]
+Stop = Int[Array, " shards"]
 
 
 class Standardisation(NamedTuple):
@@ -33,11 +34,9 @@ class Standardisation(NamedTuple):
     deviation_F: Float[Array | np.ndarray, " f"]
 
     @classmethod
-    def of(cls, features_NxF: Float[np.ndarray, "n f"]) -> "Standardisation":
-        """The constants of a split. The deviation is at least 1e-3, so that features that are constant stay small."""
-        mean_F = features_NxF.mean(axis=0, dtype=np.float64)
-        variance_F = np.square(features_NxF - mean_F).mean(axis=0)
-        return cls(mean_F.astype(np.float32), np.sqrt(variance_F + 1e-6).astype(np.float32))
+    def of(cls, mean_F: Float[np.ndarray, " f"], deviation_F: Float[np.ndarray, " f"]) -> "Standardisation":
+        """The constants of a split. The deviation is made at least 1e-3, so that constant features stay small."""
+        return cls(mean_F.astype(np.float32), np.sqrt(np.square(deviation_F) + 1e-6).astype(np.float32))
 
     def __call__(self, features_BxF: Float[Array, "b f"]) -> Float[Array, "b f"]:
         """Features with mean 0 and deviation 1 on the training split."""
@@ -64,8 +63,48 @@ class NotFinite(NamedTuple):
     gradients: PyTree
 
 
-TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Metrics, NotFinite]]
+TrainStep = Callable[[TrainState, Batch, Stop], tuple[TrainState, Metrics, NotFinite]]
 ValidationStep = Callable[[TrainState, Batch], Metrics]
+
+
+def abstract_state(
+    model: AlignmentModel,
+    features: int,
+    optimizer: optax.GradientTransformation,
+    config: TrainConfig,
+    mesh: Mesh,
+) -> TrainState:
+    """Shapes, types and places of the state: parameters and moments by their logical axes, the rest on every device.
+
+    Args:
+        model: Its parameters may be abstract, too (nnx.eval_shape).
+        features: Width of the encoder's output.
+        optimizer: Of the parameters.
+        config: Of the run.
+        mesh: Its devices may be absent (a topology to compile for).
+    """
+    variables = nnx.state(model, nnx.Param)
+    shardings = nnx.to_pure_dict(
+        jax.tree.map(
+            lambda variable: named_sharding(mesh, logical_axes(variable)),
+            variables,
+            is_leaf=lambda node: isinstance(node, nnx.Variable),
+        )
+    )
+    everywhere = named_sharding(mesh)
+    width = jax.ShapeDtypeStruct((features,), jnp.float32)
+    state = jax.eval_shape(
+        lambda params, standardisation: _first_state(params, standardisation, optimizer, config),
+        nnx.to_pure_dict(variables),
+        Standardisation(width, width),  # type: ignore[arg-type]
+    )
+    opt_shardings = optax.tree.map_params(
+        optimizer, lambda _, sharding: sharding, state.opt_state, shardings, transform_non_params=lambda _: everywhere
+    )
+    layout = jax.tree.map(lambda _: everywhere, state)._replace(params=shardings, opt_state=opt_shardings)
+    return jax.tree.map(
+        lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), state, layout
+    )
 
 
 def init_state(
@@ -75,28 +114,32 @@ def init_state(
     config: TrainConfig,
     mesh: Mesh,
 ) -> TrainState:
-    """The state before the first step, laid out on the mesh: parameters by their logical axes, the rest copied."""
-    variables = nnx.state(model, nnx.Param)
-    params = nnx.to_pure_dict(variables)
-    shardings = nnx.to_pure_dict(
-        jax.tree.map(
-            lambda variable: named_sharding(mesh, logical_axes(variable)),
-            variables,
-            is_leaf=lambda node: isinstance(node, nnx.Variable),
-        )
-    )
-    everywhere = named_sharding(mesh)
-    opt_state = optimizer.init(params)
-    opt_shardings = optax.tree.map_params(
-        optimizer, lambda _, sharding: sharding, opt_state, shardings, transform_non_params=lambda _: everywhere
-    )
+    """The state before the first step, laid out as `abstract_state` says; its bits are the same on every mesh.
+
+    Every process computes all of it and keeps the parts of its own devices.
+    """
+    layout = abstract_state(model, len(standardisation.mean_F), optimizer, config, mesh)
+    state = _first_state(nnx.to_pure_dict(nnx.state(model, nnx.Param)), standardisation, optimizer, config)
+    return jax.tree.map(_place, state, layout)
+
+
+def _first_state(
+    params: PyTree, standardisation: Standardisation, optimizer: optax.GradientTransformation, config: TrainConfig
+) -> TrainState:
     memory = empty_memory(config.hard_negative_memory_size, config.output_dim) if config.use_hard_negatives else None
-    state = TrainState(
-        jnp.zeros((), jnp.int32), params, standardisation, opt_state, memory, jax.random.key(config.seed)
-    )
-    layout: TrainState = jax.tree.map(lambda _: everywhere, state)._replace(params=shardings, opt_state=opt_shardings)
-    # A copy: the first step gives its buffers away, and the model given here keeps its own.
-    return jax.device_put(state, layout, may_alias=False)
+    step, key = jnp.zeros((), jnp.int32), jax.random.key(config.seed)
+    return TrainState(step, params, standardisation, optimizer.init(params), memory, key)
+
+
+def _place(value: Any, target: jax.ShapeDtypeStruct) -> Array:
+    if jnp.issubdtype(target.dtype, jax.dtypes.prng_key):
+        return jax.random.wrap_key_data(_place(jax.random.key_data(value), _raw(target)))
+    host = np.array(value)  # a copy: the first step gives its buffers away, and the model keeps its own
+    return jax.make_array_from_callback(target.shape, target.sharding, lambda index: host[index])
+
+
+def _raw(key: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(jax.eval_shape(jax.random.key_data, key).shape, np.uint32, sharding=key.sharding)
 
 
 def make_train_step(
@@ -104,23 +147,25 @@ def make_train_step(
     optimizer: optax.GradientTransformation,
     schedule: optax.Schedule,
     config: TrainConfig,
-    state: TrainState,
+    layout: TrainState,
 ) -> TrainStep:
-    """One jitted function (state, batch) → (state, metrics, where values were finite); the state given is used up.
+    """One jitted function (state, batch, stop) → (state, metrics, where values were finite).
 
-    The next state lies on the devices as `state` does.
+    The state given is used up; the next one lies on the devices as `layout` (a state, or an abstract one) says. `stop`
+    has one number for each part that the batch is split into (`batch_shards`): not 0 where a process wants to end.
+    Their sum is a metric, so that all processes learn of it with the same step.
 
-    Metrics: loss; accuracy from window to text and back within the batch; temperature and bias; learning rate; global
-    norms of gradients (before clipping), of the update and of the parameters.
+    Metrics: stop; loss; accuracy from window to text and back within the batch; temperature and bias; learning rate;
+    global norms of gradients (before clipping), of the update and of the parameters.
     """
     graphdef = nnx.graphdef(model)
     contrast = loss_function(config)
 
-    def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics, NotFinite]:
+    def train_step(state: TrainState, batch: Batch, stop: Stop) -> tuple[TrainState, Metrics, NotFinite]:
         sensor_key, text_key, draw_key = jax.random.split(jax.random.fold_in(state.key, state.step), 3)
-        positives_BxB = positives(batch, config.multi_positive)
+        fitting = matches(batch, config.multi_positive)
 
-        def objective(params: PyTree) -> tuple[Array, tuple[Array, Array]]:
+        def objective(params: PyTree) -> tuple[Array, tuple[Contrast, Array]]:
             model = nnx.merge(graphdef, nnx.State(params))
             sensor_BxD = model.embed_sensor(state.standardisation(batch.features_BxF), sensor_key)
             text_BxD = model.embed_text(batch.text_inputs_BxK, text_key)
@@ -138,19 +183,19 @@ def make_train_step(
                     strategy=config.hard_negative_strategy,
                     temperature=config.hard_negative_temperature,
                 )
-            loss = contrast(sensor_BxD, text_BxD, scale, model.bias[...], positives_BxB, negatives)
-            return loss, (sensor_BxD, text_BxD)
+            told_apart = contrast(sensor_BxD, text_BxD, scale, model.bias[...], fitting, negatives)
+            return told_apart.loss, (told_apart, text_BxD)
 
-        (loss, (sensor_BxD, text_BxD)), grads = jax.value_and_grad(objective, has_aux=True)(state.params)
+        (loss, (told_apart, text_BxD)), grads = jax.value_and_grad(objective, has_aux=True)(state.params)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         params["log_scale"] = jnp.minimum(params["log_scale"], np.log(MAX_LOGIT_SCALE))
         memory = None if state.memory is None else remember(state.memory, text_BxD, batch.text_ids_B)
-        to_text, to_window = losses.accuracy(sensor_BxD, text_BxD, positives_BxB)
         metrics = {
+            "stop": stop.sum(),
             "loss": loss,
-            "accuracy_window_to_text": to_text,
-            "accuracy_text_to_window": to_window,
+            "accuracy_window_to_text": told_apart.accuracy_window_to_text,
+            "accuracy_text_to_window": told_apart.accuracy_text_to_window,
             "temperature": jnp.exp(-params["log_scale"]),
             "logit_bias": params["bias"],
             "learning_rate": jnp.asarray(schedule(state.step)),
@@ -167,8 +212,9 @@ def make_train_step(
         state = TrainState(state.step + 1, params, state.standardisation, opt_state, memory, state.key)
         return state, metrics, finite
 
-    layout = jax.tree.map(lambda leaf: leaf.sharding, state)
-    return jax.jit(train_step, donate_argnums=0, out_shardings=(layout, None, None))
+    places = jax.tree.map(lambda leaf: leaf.sharding, layout)
+    everywhere = layout.step.sharding
+    return jax.jit(train_step, donate_argnums=0, out_shardings=(places, everywhere, everywhere))
 
 
 def make_validation_step(model: AlignmentModel, config: TrainConfig) -> ValidationStep:
@@ -181,33 +227,29 @@ def make_validation_step(model: AlignmentModel, config: TrainConfig) -> Validati
         model = nnx.merge(graphdef, nnx.State(state.params))
         sensor_BxD = model.embed_sensor(state.standardisation(batch.features_BxF))
         text_BxD = model.embed_text(batch.text_inputs_BxK)
-        positives_BxB = positives(batch, config.multi_positive)
-        to_text, to_window = losses.accuracy(sensor_BxD, text_BxD, positives_BxB)
-        return {
-            "loss": contrast(sensor_BxD, text_BxD, model.logit_scale(), model.bias[...], positives_BxB),
-            "accuracy_window_to_text": to_text,
-            "accuracy_text_to_window": to_window,
-        }
+        fitting = matches(batch, config.multi_positive)
+        return contrast(sensor_BxD, text_BxD, model.logit_scale(), model.bias[...], fitting)._asdict()
 
     return validation_step
 
 
-def loss_function(config: TrainConfig) -> losses.Loss:
+def loss_function(config: TrainConfig) -> Loss:
     """The loss that the configuration names."""
-    if config.loss == "focal_sigmoid":
-        return partial(losses.focal_sigmoid, gamma=config.focal_gamma)
-    return {"infonce": losses.info_nce, "sigmoid": losses.sigmoid}[config.loss]
+    if config.loss == "infonce":
+        return plain.info_nce
+    return partial(plain.focal_sigmoid, gamma=config.focal_gamma if config.loss == "focal_sigmoid" else 0.0)
 
 
-def positives(batch: Batch, multi_positive: bool) -> Bool[Array, "b b"]:
-    """Whether the text drawn for window j (column) fits window i (row).
+def matches(batch: Batch, multi_positive: bool) -> Matches:
+    """Which text of a batch fits which window.
 
-    With `multi_positive` it fits every window that has this text among its captions, also where another one was drawn
-    for it; else only window j, and equal captions are each other's negatives.
+    With `multi_positive` the text drawn for a window fits every window that has it among its captions, also where
+    another one was drawn for it; else only that window, and equal captions are each other's negatives.
     """
-    if not multi_positive:
-        return jnp.eye(len(batch.text_ids_B), dtype=bool)
-    return (batch.own_texts_BxC[:, :, None] == batch.text_ids_B[None, None, :]).any(axis=1)
+    if multi_positive:
+        return Matches(batch.own_texts_BxC, batch.text_ids_B)
+    numbers_B = jnp.arange(len(batch.text_ids_B))
+    return Matches(numbers_B[:, None], numbers_B)
 
 
 @jax.jit

@@ -1,13 +1,17 @@
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import grain
 import jax
 import jax.numpy as jnp
 import pytest
 
 from train.checkpointing import Checkpoints, has_checkpoint, load_model
 from train.step import Standardisation, TrainState
+
+ROOT = Path(__file__).parents[2]
 
 
 def a_state(step: int) -> TrainState:
@@ -27,7 +31,7 @@ def save(tmp_path: Path) -> Callable[[int, float | None], None]:
 
     def save(step: int, val_loss: float | None) -> None:
         with Checkpoints(tmp_path, keep_last=1) as checkpoints:
-            checkpoints.save(a_state(step), iter(grain.MapDataset.range(3).to_iter_dataset()), val_loss)
+            checkpoints.save(step, a_state(step), val_loss)
 
     return save
 
@@ -60,3 +64,76 @@ def test_a_run_has_a_checkpoint_when_one_is_whole(tmp_path: Path, save: Callable
     assert not has_checkpoint(tmp_path)
     save(1, None)
     assert has_checkpoint(tmp_path)
+
+
+def flip_a_bit(checkpoint: Path) -> None:
+    path = max((path for path in checkpoint.rglob("d/*") if path.is_file()), key=lambda path: path.stat().st_size)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_used(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Checkpoints(tmp_path, keep_last=3) as checkpoints:
+        for step in (1, 2, 3):
+            checkpoints.save(step, a_state(step), None)
+    for step in (2, 3):
+        flip_a_bit(tmp_path / "checkpoints" / str(step))
+    with pytest.raises(ValueError, match=r"checkpoints/3 is damaged \(.* has changed\)"):
+        load_model(tmp_path, "latest")
+    with Checkpoints(tmp_path, keep_last=3) as checkpoints:
+        assert checkpoints.latest == 1
+        assert checkpoints.restore(a_state(0)).params["weight"].tolist() == [1, 1]
+        checkpoints.save(2, a_state(2), None)
+    said = capsys.readouterr().err
+    assert "the checkpoint of step 3 is damaged" in said
+    assert "the checkpoint of step 2 is damaged" in said
+    assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == {"1", "2", "2.damaged", "3.damaged"}
+    assert load_model(tmp_path, "latest")[0] == 2
+
+
+def test_some_are_kept_for_good(tmp_path: Path) -> None:
+    with Checkpoints(tmp_path, keep_last=1, keep_every=3) as checkpoints:
+        for step in range(1, 8):
+            checkpoints.save(step, a_state(step), 9.0 - step if step == 2 else 10.0)
+    assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == {"2", "3", "6", "7"}
+
+
+def test_saving_returns_before_the_files_are_there_and_holds_what_was_given(tmp_path: Path) -> None:
+    state = a_state(1)
+    with Checkpoints(tmp_path, keep_last=1) as checkpoints:
+        checkpoints.save(1, state, None)
+        state.params["weight"].delete()
+        checkpoints.wait()
+        assert checkpoints.restore(a_state(0)).params["weight"].tolist() == [1, 1]
+
+
+def test_a_full_disk_is_said_and_what_was_there_stays(tmp_path: Path) -> None:
+    program = """
+import resource, signal, sys
+from pathlib import Path
+import jax
+from test_checkpointing import a_state
+from train.checkpointing import Checkpoints
+with Checkpoints(Path(sys.argv[1]), keep_last=2) as checkpoints:
+    checkpoints.save(1, a_state(1), None)
+    checkpoints.wait()
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
+    large = a_state(2)
+    large.params["weight"] = jax.random.normal(jax.random.key(0), (100_000,))
+    checkpoints.save(2, large, None)
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)],
+        cwd=ROOT,
+        env=os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": f"{ROOT}:{Path(__file__).parent}"},
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[-1].startswith("OSError: ")
+    assert "the checkpoint of step 2 could not be written (File too large)" in ended.stderr.splitlines()[-1]
+    assert load_model(tmp_path, "latest")[0] == 1

@@ -1,9 +1,11 @@
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
 from chronos_jax import Chronos2Pipeline
+from chronos_jax.sharding import make_mesh
 from train.config import TrainConfig
 from train.encoder import load_encoder, loc_scale_features
 from train.smarthome.records import open_split
@@ -63,6 +65,37 @@ def test_identity_changes_with_weights_and_options() -> None:
         {"encoder": "statistics"},
     ]
     assert all(identity() != identity(**keys) for keys in others)
+
+
+MESHES = [
+    {"data": data, "fsdp": fsdp, "tensor": 8 // data // fsdp}
+    for data in (1, 2, 4, 8)
+    for fsdp in (1, 2, 4, 8)
+    if data * fsdp <= 8
+]
+
+
+@pytest.fixture(scope="module")
+def alone(windows: np.ndarray) -> np.ndarray:
+    return features(windows)
+
+
+@pytest.mark.parametrize("shape", MESHES, ids=str)
+def test_a_mesh_of_any_shape_gives_the_features_of_one_device(
+    windows: np.ndarray, alone: np.ndarray, shape: dict[str, int]
+) -> None:
+    config = TrainConfig.model_validate({"chronos_model_name": "random:tiny"})
+    encoder = load_encoder(config, make_mesh(shape))
+    np.testing.assert_allclose(encoder(windows), alone, rtol=0, atol=1e-5)
+    assert encoder.identity == load_encoder(config).identity
+
+
+def test_widths_that_a_mesh_cannot_split_are_refused() -> None:
+    config = TrainConfig.model_validate({"chronos_model_name": "random:tiny"})
+    with pytest.raises(
+        ValueError, match=r"a width of 64, which the 3 devices .* \(mesh axis \"tensor\"\) cannot split"
+    ):
+        load_encoder(config, make_mesh({"data": 2, "tensor": 3}, jax.devices()[:6]))
 
 
 def test_level_and_spread_count_what_is_known() -> None:

@@ -1,4 +1,3 @@
-import pickle
 from pathlib import Path
 
 import jax
@@ -6,7 +5,8 @@ import numpy as np
 import pytest
 
 from chronos_jax.sharding import make_mesh
-from train.input import Captions, Examples, to_devices, training_batches, validation_batches
+from train.feature_shards import Features, Shard
+from train.input import BatchLayout, Captions, Examples, stop_flags, training_batches, validation_batches
 from train.negatives import EMPTY
 from train.text import WordVocabulary
 
@@ -14,17 +14,23 @@ CAPTIONS = [["a 1"], ["a 1", "b 2"], ["c"], ["b 2", "c", "d 4"], ["e"], ["f"], [
 VOCABULARY = WordVocabulary.of(text for texts in CAPTIONS for text in texts)
 
 
-def examples() -> Examples:
-    """Ten windows; the feature of window i is i."""
-    return Examples(np.arange(10, dtype=np.float32)[:, None], Captions.of(CAPTIONS, VOCABULARY))
+def examples(windows: int = 10) -> Examples:
+    """The feature of window i is i, its captions those at i in the list, over and over."""
+    captions = [CAPTIONS[window % 10] for window in range(windows)]
+    return Examples(np.arange(windows, dtype=np.float32)[:, None], Captions.of(captions, VOCABULARY))
 
 
-def steps(count: int, seed: int = 0) -> list[tuple[list[int], list[int]]]:
+def alone(batch_size: int) -> BatchLayout:
+    """Batches on one device."""
+    return BatchLayout(make_mesh(devices=jax.devices()[:1]), batch_size)
+
+
+def steps(count: int, seed: int = 0, start: int = 0, batch_size: int = 4) -> list[tuple[list[int], list[int]]]:
     """Windows and numbers of captions of the first batches."""
-    batches = training_batches(examples(), batch_size=4, seed=seed)
+    batches = training_batches(examples(), alone(batch_size), seed=seed, start=start)
     drawn = [next(batches) for _ in range(count)]
     batches.close()
-    return [(batch.features_BxF[:, 0].astype(int).tolist(), batch.text_ids_B.tolist()) for batch in drawn]
+    return [(np.asarray(batch.features_BxF)[:, 0].astype(int).tolist(), batch.text_ids_B.tolist()) for batch in drawn]
 
 
 def test_equal_captions_have_one_number() -> None:
@@ -56,7 +62,7 @@ def test_each_epoch_draws_one_of_a_windows_captions() -> None:
 
 
 def test_rows_belong_together() -> None:
-    batch = next(training_batches(examples(), batch_size=10, seed=0))
+    batch = next(training_batches(examples(), alone(10), seed=0))
     for window, words, text, own in zip(*batch, strict=True):
         texts = CAPTIONS[int(window[0])]
         assert text in own
@@ -64,55 +70,59 @@ def test_rows_belong_together() -> None:
         assert (own != EMPTY).sum() == len(texts)
 
 
-def test_the_position_can_be_stored_and_taken_up() -> None:
-    batches = training_batches(examples(), batch_size=4, seed=0)
-    for _ in range(3):
-        next(batches)
-    state = batches.get_state()
-    expected = [next(batches).text_ids_B.tolist() for _ in range(4)]
-    other = training_batches(examples(), batch_size=4, seed=0)
-    other.set_state(state)
-    assert [next(other).text_ids_B.tolist() for _ in range(4)] == expected
+def test_a_run_can_be_taken_up_at_any_step() -> None:
+    assert steps(3, start=4) == steps(7)[4:]
 
 
 def test_worker_processes_change_nothing(tmp_path: Path) -> None:
-    np.save(tmp_path / "features.npy", examples().features_NxF)
-    mapped = Examples(np.load(tmp_path / "features.npy", mmap_mode="r"), examples().captions)
-    assert b"features.npy" in pickle.dumps(mapped)  # the map travels by its name
-    batches = training_batches(mapped, batch_size=4, seed=0, workers=1)
+    Shard(tmp_path, 0, 10).write([np.arange(10, dtype=np.float32)[:, None]])
+    stored = Examples(Features(tmp_path, 10, 10), examples().captions)
+    batches = training_batches(stored, alone(4), seed=0, workers=1)
     drawn = [next(batches).text_ids_B.tolist() for _ in range(3)]
     batches.close()
     assert drawn == [texts for _, texts in steps(3)]
 
 
-@pytest.mark.parametrize("processes", [2, 4])
-def test_processes_share_the_batches_that_one_would_see(monkeypatch: pytest.MonkeyPatch, processes: int) -> None:
-    alone = steps(3)
-    monkeypatch.setattr(jax, "process_count", lambda: processes)
-    parts = []
-    for process in range(processes):
-        monkeypatch.setattr(jax, "process_index", lambda process=process: process)
-        parts.append(steps(3))
-    for step, (windows, texts) in enumerate(alone):
-        assert [window for part in parts for window in part[step][0]] == windows
-        assert [text for part in parts for text in part[step][1]] == texts
+@pytest.mark.parametrize(
+    "shape", [{"data": 8}, {"data": 2, "fsdp": 2, "tensor": 2}, {"data": 1, "fsdp": 4, "tensor": 2}]
+)
+def test_a_mesh_changes_nothing_in_a_batch(shape: dict[str, int]) -> None:
+    layout = BatchLayout(make_mesh(shape), 8)
+    batches = training_batches(examples(), layout, seed=0)
+    for windows, texts in steps(2, batch_size=8):
+        batch = next(batches)
+        assert np.asarray(batch.features_BxF)[:, 0].tolist() == windows
+        assert np.asarray(batch.text_ids_B).tolist() == texts
+        rows = 8 // (shape["data"] * shape.get("fsdp", 1))
+        assert {shard.data.shape for shard in batch.features_BxF.addressable_shards} == {(rows, 1)}
 
 
 @pytest.mark.parametrize(
-    ("batch_size", "shards", "sizes"),
-    [(4, 1, [3, 3, 3]), (10, 1, [10]), (100, 4, [8]), (6, 2, [4, 4]), (8, 8, [8]), (6, 6, [6]), (3, 3, [3, 3, 3])],
+    ("windows", "batch_size", "shards", "sizes"),
+    [
+        (10, 4, 1, [4, 4]),
+        (10, 5, 1, [5, 5]),
+        (10, 100, 4, [8]),
+        (10, 6, 2, [4, 4]),
+        (10, 8, 8, [8]),
+        (10, 6, 6, [6]),
+        (37, 16, 1, [16, 16]),
+        (37, 16, 2, [16, 16]),
+        (37, 16, 8, [16, 16]),
+    ],
 )
-def test_validation_batches_are_equal_and_in_order(batch_size: int, shards: int, sizes: list[int]) -> None:
-    batches = validation_batches(examples(), batch_size=batch_size, shards=shards)
+def test_validation_batches_are_equal_and_in_order(
+    windows: int, batch_size: int, shards: int, sizes: list[int]
+) -> None:
+    mesh = make_mesh(devices=jax.devices()[:shards])
+    batches = list(validation_batches(examples(windows), mesh, batch_size=batch_size))
     assert [len(batch.text_ids_B) for batch in batches] == sizes
-    windows = np.concatenate([batch.features_BxF[:, 0] for batch in batches])
-    assert windows.tolist() == list(range(sum(sizes)))
+    seen = np.concatenate([np.asarray(batch.features_BxF)[:, 0] for batch in batches])
+    assert seen.tolist() == list(range(sum(sizes)))
     assert batches[0].text_ids_B.tolist()[:3] == [0, 0, 2]  # the first caption of each
 
 
-def test_batches_lie_split_over_the_devices() -> None:
+def test_every_part_of_a_batch_hears_of_the_stop() -> None:
     mesh = make_mesh({"data": 4, "fsdp": 2})
-    host = next(training_batches(examples(), batch_size=8, seed=0))
-    batch = to_devices(host, mesh)
-    assert {shard.data.shape for shard in batch.features_BxF.addressable_shards} == {(1, 1)}
-    np.testing.assert_array_equal(batch.text_ids_B, host.text_ids_B)
+    assert stop_flags(mesh, True).tolist() == [1] * 8
+    assert stop_flags(mesh, False).tolist() == [0] * 8

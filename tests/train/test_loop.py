@@ -115,11 +115,11 @@ def test_a_run_goes_on_only_with_the_configuration_it_began_with(tiny_config: Co
     [
         ({"batch_size": 20}, "batch_size 20 must be a multiple of the 8 devices"),
         (
-            {"mesh_data": 1, "mesh_tensor": 8, "projection_hidden_dim": 12},
+            {"mesh": {"data": 1, "tensor": 8}, "projection_hidden_dim": 12},
             "projection_hidden_dim 12 must be a multiple",
         ),
-        ({"mesh_data": 1, "mesh_fsdp": 8, "output_dim": 12}, "output_dim 12 must be a multiple of the 8 devices"),
-        ({"mesh_data": 3}, "does not fit 8 devices"),
+        ({"mesh": {"data": 1, "fsdp": 8}, "output_dim": 12}, "output_dim 12 must be a multiple of the 8 devices"),
+        ({"mesh": {"data": 3}}, "does not fit 8 devices"),
         ({"text_model_name": "absent.npz"}, "no file of text embeddings at absent.npz"),
         ({"chronos_model_name": "absent/folder/x", "encoder": "chronos2"}, "absent"),
     ],

@@ -7,13 +7,14 @@ import numpy as np
 import optax
 import pytest
 
-from chronos_jax.sharding import make_mesh
+from chronos_jax.sharding import MESH_AXES, make_mesh
 from train.config import TrainConfig
-from train.input import Batch, to_devices
+from train.input import Batch, BatchLayout, stop_flags
+from train.losses.interface import fitting
 from train.negatives import EMPTY
 from train.optimizer import make_optimizer
 from train.run import make_model
-from train.step import Standardisation, TrainState, init_state, make_train_step, positives
+from train.step import Standardisation, TrainState, init_state, make_train_step, matches
 from train.text import WordVocabulary
 
 WORDS = WordVocabulary.of([f"window number {i}" for i in range(32)])
@@ -34,22 +35,25 @@ def host_batch(seed: int) -> Batch:
 
 
 @cache
-def train(devices: int, steps: int = 4, **keys: object) -> tuple[list[float], TrainState]:
+def train(
+    devices: int, mesh_shape: tuple[int, int, int] = (-1, 1, 1), steps: int = 4, **keys: object
+) -> tuple[list[float], TrainState]:
     """Losses of the steps on so many devices, and the state after them."""
     small = {"projection_hidden_dim": 16, "output_dim": 8, "batch_size": 16, "learning_rate": 0.01}
     config = TrainConfig.model_validate(small | keys)
-    shape = {"data": config.mesh_data, "fsdp": config.mesh_fsdp, "tensor": config.mesh_tensor}
-    mesh = make_mesh(shape, devices=jax.devices()[:devices])
+    mesh = make_mesh(dict(zip(MESH_AXES, mesh_shape, strict=True)), devices=jax.devices()[:devices])
     model = make_model(config, 32, WORDS)
     schedule = optax.constant_schedule(config.learning_rate)
     optimizer = make_optimizer(schedule, betas=config.betas, weight_decay=0.01, grad_clip_norm=1.0)
-    scaling = Standardisation.of(np.asarray(host_batch(99).features_BxF))
+    features = np.asarray(host_batch(99).features_BxF, np.float64)
+    scaling = Standardisation.of(features.mean(axis=0), features.std(axis=0))
     state = init_state(model, scaling, optimizer, config, mesh)
     step = make_train_step(model, optimizer, schedule, config, state)
     before = layout(state)
     losses = []
     for number in range(steps):
-        state, metrics, _ = step(state, to_devices(host_batch(number), mesh))
+        state, metrics, _ = step(state, BatchLayout(mesh, 16).to_devices(host_batch(number)), stop_flags(mesh, False))
+        assert metrics["stop"] == 0
         losses.append(float(metrics["loss"]))
     assert layout(state) == before  # or the second step would be compiled anew
     return losses, state
@@ -60,18 +64,26 @@ def layout(state: TrainState) -> list[tuple]:
 
 
 HARD = {"use_hard_negatives": True, "hard_negative_memory_size": 24}
-SPLIT = {"mesh_data": 2, "mesh_fsdp": 2, "mesh_tensor": 2}
+SPLIT = (2, 2, 2)
+FACTORISATIONS = [(d, f, 8 // (d * f)) for d in (1, 2, 4, 8) for f in (1, 2, 4, 8) if 8 % (d * f) == 0]
 
 
-@pytest.mark.parametrize(("loss", "mesh"), [("infonce", {}), ("infonce", SPLIT), ("focal_sigmoid", {})])
-def test_eight_devices_see_the_loss_of_one(loss: str, mesh: dict) -> None:
-    np.testing.assert_allclose(
-        train(8, loss=loss, **HARD, **mesh)[0], train(1, loss=loss, **HARD)[0], rtol=0, atol=1e-5
+@pytest.mark.parametrize("mesh", FACTORISATIONS)
+def test_eight_devices_however_laid_out_compute_what_one_does(mesh: tuple[int, int, int]) -> None:
+    (losses, state), (expected_losses, expected) = (train(n, m, **HARD) for n, m in ((8, mesh), (1, (1, 1, 1))))
+    np.testing.assert_allclose(losses, expected_losses, rtol=0, atol=1e-5)
+    jax.tree.map(
+        lambda ours, theirs: np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5), state.params, expected.params
     )
 
 
+def test_eight_devices_see_the_focal_loss_of_one() -> None:
+    options = {"loss": "focal_sigmoid", **HARD}
+    np.testing.assert_allclose(train(8, **options)[0], train(1, **options)[0], rtol=0, atol=1e-5)
+
+
 def test_parameters_lie_on_the_mesh_by_their_logical_axes() -> None:
-    _, state = train(8, loss="infonce", **HARD, **SPLIT)
+    _, state = train(8, SPLIT, **HARD)
     kernel = state.params["sensor"]["linear_out"]["kernel"]
     assert kernel.shape == (16, 8)
     assert {shard.data.shape for shard in kernel.addressable_shards} == {(8, 4)}
@@ -80,7 +92,7 @@ def test_parameters_lie_on_the_mesh_by_their_logical_axes() -> None:
 
 
 def test_the_memory_holds_the_newest_texts() -> None:
-    _, state = train(1, loss="infonce", **HARD)
+    _, state = train(1, (1, 1, 1), **HARD)
     expected = [*host_batch(3).text_ids_B, *host_batch(2).text_ids_B][:24]
     assert state.memory is not None
     assert state.memory.text_ids_M.tolist() == expected
@@ -96,7 +108,7 @@ def test_training_learns_and_the_temperature_stays_above_a_hundredth() -> None:
 def test_a_fixed_temperature_stays() -> None:
     fixed = train(1, learnable_temperature=False)[1].params["log_scale"]
     assert fixed == -jnp.log(jnp.float32(0.07))
-    assert train(1, loss="infonce", **HARD)[1].params["log_scale"] != fixed
+    assert train(1, (1, 1, 1), **HARD)[1].params["log_scale"] != fixed
 
 
 def test_a_text_fits_every_window_that_has_it() -> None:
@@ -108,13 +120,14 @@ def test_a_text_fits_every_window_that_has_it() -> None:
         np.array([[7, 9], [9, EMPTY], [7, EMPTY]], np.int32),
     ]
     batch = Batch(*map(jnp.asarray, rows))
-    assert positives(batch, multi_positive=True).tolist() == [[1, 1, 1], [0, 1, 0], [1, 0, 1]]
-    assert positives(batch, multi_positive=False).tolist() == np.eye(3, dtype=bool).tolist()
+    assert fitting(*matches(batch, multi_positive=True)).tolist() == [[1, 1, 1], [0, 1, 0], [1, 0, 1]]
+    assert fitting(*matches(batch, multi_positive=False)).tolist() == np.eye(3, dtype=bool).tolist()
 
 
 def test_standardised_features_have_mean_zero_and_deviation_one() -> None:
     features = np.random.default_rng(0).normal([5.0, -3e4, 0.0], [2.0, 1e3, 0.0], size=(500, 3)).astype(np.float32)
-    scaled = np.asarray(Standardisation.of(features)(jnp.asarray(features)))
+    scaling = Standardisation.of(features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64))
+    scaled = np.asarray(scaling(jnp.asarray(features)))
     np.testing.assert_allclose(scaled.mean(axis=0), 0, atol=1e-3)
     np.testing.assert_allclose(scaled.std(axis=0), [1, 1, 0], atol=1e-3)
 
@@ -129,7 +142,9 @@ def test_what_was_not_finite_is_told_apart() -> None:
     state = init_state(model, scaling, optimizer, config, mesh)
     batch = host_batch(0)
     broken = batch._replace(features_BxF=np.where(np.arange(16)[:, None] == 3, np.nan, batch.features_BxF))
-    _, metrics, finite = make_train_step(model, optimizer, schedule, config, state)(state, to_devices(broken, mesh))
+    step = make_train_step(model, optimizer, schedule, config, state)
+    _, metrics, finite = step(state, BatchLayout(mesh, 16).to_devices(broken), stop_flags(mesh, True))
+    assert metrics["stop"] == 1
     assert np.isnan(metrics["loss"])
     assert not finite.loss
     assert not finite.features

@@ -14,6 +14,7 @@ from train.evaluation.probe import probe
 from train.evaluation.retrieval import measure_retrieval
 from train.evaluation.scores import score, score_of_chance, score_of_majority
 from train.evaluation.zero_shot import nearest_labels
+from train.feature_shards import Features
 from train.features import FeatureStore
 from train.run import TrainedRun, record_start
 from train.smarthome.dataset import WindowSplit
@@ -21,6 +22,7 @@ from train.smarthome.dataset import WindowSplit
 Report = dict[str, Any]
 """What evaluation.json holds: nested dictionaries of strings and numbers; scores are shares in [0, 1]."""
 
+WINDOWS_AT_ONCE = 4096  # whose features are embedded together
 NOT_MEASURED = "not_measured"  # the key that stands in place of scores, with the reason
 
 
@@ -51,9 +53,9 @@ def measure(run: TrainedRun, train_split: WindowSplit, val_split: WindowSplit) -
     """
     inputs = {"train": train_split.fingerprint, "validation": val_split.fingerprint, "encoder": run.encoder.identity}
     record_start(run.config, inputs, run.text_inputs)  # on a run that is there, this compares
-    store = FeatureStore(run.config.features_dir or run.config.output_dir / "features")
-    train_NxF, val_NxF = (store.get(split, run.encoder).array_NxF for split in (train_split, val_split))
-    train_NxD, val_NxD = run.embed_features(train_NxF), run.embed_features(val_NxF)
+    store = FeatureStore(run.config.features_dir or run.config.output_dir / "features", run.config.num_workers)
+    train_features, val_features = (store.get(split, run.encoder) for split in (train_split, val_split))
+    train_NxD, val_NxD = _embed(run, train_features), _embed(run, val_features)
     report: Report = {
         "run": {
             "encoder": run.config.encoder,
@@ -87,7 +89,9 @@ def measure(run: TrainedRun, train_split: WindowSplit, val_split: WindowSplit) -
         ways: dict[str, Callable[[], list[str]]] = {
             "zero_shot": zero_shot,
             "probe_of_embedding": lambda: probe(train_NxD[known_N], known, val_NxD[asked_M]),
-            "probe_of_encoder": lambda: probe(train_NxF[known_N], known, val_NxF[asked_M]),
+            "probe_of_encoder": lambda: probe(
+                train_features[np.flatnonzero(known_N)], known, val_features[np.flatnonzero(asked_M)]
+            ),
         }
         recognition: Report = {
             "windows": len(truths),
@@ -105,6 +109,13 @@ def measure(run: TrainedRun, train_split: WindowSplit, val_split: WindowSplit) -
             progress.advance(task)
     report["recognition"] = recognition
     return Measured(report, val_labels, val_NxD, descriptions, predictions)
+
+
+def _embed(run: TrainedRun, features: Features) -> Float[np.ndarray, "n d"]:
+    """Embeddings of all windows; of their features only some are in memory at a time."""
+    windows = np.arange(len(features))
+    parts = [windows[start : start + WINDOWS_AT_ONCE] for start in range(0, len(windows), WINDOWS_AT_ONCE)]
+    return np.concatenate([run.embed_features(features[part]) for part in parts])
 
 
 def _retrieval(run: TrainedRun, windows_NxD: Float[np.ndarray, "n d"], captions: Sequence[Sequence[str]]) -> Report:

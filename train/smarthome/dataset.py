@@ -1,6 +1,6 @@
 """What training and evaluation read: windows, the header that describes them, and a split as a Grain data source."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, SupportsIndex, TypeVar
 
@@ -110,20 +110,24 @@ class WindowSplit(Generic[Stored]):
             raise IndexError(f"There is no window {position}: the split has {len(self)}.")
         return self._decode(self._records[position % len(self)])
 
+    def __iter__(self) -> Iterator[Window]:
+        """One window after the other, each read when it is asked for."""
+        return (self[index] for index in range(len(self)))
+
     def __repr__(self) -> str:
         return f"WindowSplit({len(self)} windows, {self.fingerprint[:12]})"
 
     def series(self) -> Float32[np.ndarray, "w v t"]:
-        """The series of all windows."""
+        """The series of all windows, in memory: of splits that fit there."""
         shape = (len(self), len(self.header.variates), self.header.sequence_length)
         series_WxVxT = np.empty(shape, dtype=np.float32)
-        for index in range(len(self)):
-            series_WxVxT[index] = self[index].series
+        for index, window in enumerate(self):
+            series_WxVxT[index] = window.series
         return series_WxVxT
 
     def labels(self) -> list[str]:
         """The label of every window, "" where there is none."""
-        return [self[index].label for index in range(len(self))]
+        return [window.label for window in self]
 
     def captions(self, types: Sequence[str] = CAPTION_TYPES, maximum: int | None = None) -> list[list[str]]:
         """The captions of every window.
@@ -135,7 +139,14 @@ class WindowSplit(Generic[Stored]):
         Raises:
             ValueError: a type that the windows do not have.
         """
+        return [[text for texts in kinds for text in texts][:maximum] for kinds in self.captions_by_type(types)]
+
+    def captions_by_type(self, types: Sequence[str] = CAPTION_TYPES) -> Iterator[list[list[str]]]:
+        """Of one window after the other, the captions of each type.
+
+        Raises:
+            ValueError: a type that the windows do not have.
+        """
         if unknown := set(types) - set(self.header.caption_types):
             raise ValueError(f"There are no captions of type {sorted(unknown)}; there are {self.header.caption_types}.")
-        windows = (self[index] for index in range(len(self)))
-        return [[text for kind in types for text in window.captions[kind]][:maximum] for window in windows]
+        return ([window.captions[kind] for kind in types] for window in self)

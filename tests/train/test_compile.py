@@ -1,0 +1,120 @@
+"""The command as its users start it: in a process of its own, with the TPU compiler and without a TPU."""
+
+import json
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tpu import tpu_environment
+
+from train.compilation.command import run
+
+ROOT = Path(__file__).resolve().parents[2]
+SMALL = ("--encoder", "statistics", "--projection_hidden_dim", "64", "--output_dim", "64")
+
+
+@cache
+def compile_for(topology: str, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "train.compile", "--topology", topology, *options]
+    return subprocess.run(command, env=tpu_environment(), cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def program(done: subprocess.CompletedProcess[str], number: int) -> dict[str, Any]:
+    return json.loads(done.stdout)["programs"][number]
+
+
+@pytest.mark.tpu_compile
+def test_what_fits_is_said_to_fit() -> None:
+    options = ("--chronos_model_name", "random:tiny", *SMALL[2:])
+    done = compile_for("v5e:2x4", *options)
+    assert done.returncode == 0, done.stderr
+    assert "v5e:2x4: 8 × TPU v5e" in done.stdout
+    assert "The feature extraction fits\nThe training step fits\n" in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 100
+    # Nothing of the compiler's own talk.
+    assert [line.partition(" ")[0] for line in done.stderr.splitlines()] == ["compiling", "compiling"]
+
+
+@pytest.mark.tpu_compile
+def test_what_does_not_fit_is_said_not_to() -> None:
+    done = compile_for("v5e:2x4", *SMALL, "--per_chip_batch", "100000", "--loss_implementation", "plain")
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "The training step does not fit: " in done.stdout
+    assert "of 15.75G" in done.stdout.replace("\n", " ") or "(15.75G)" in done.stdout.replace("\n", " ")
+
+
+@pytest.mark.tpu_compile
+@pytest.mark.parametrize(
+    ("topology", "chips", "name"),
+    [("v4:2x2x1", 4, "TPU v4"), ("v5p:2x2x1", 4, "TPU v5p"), ("v6e:2x4", 8, "TPU v6e")],
+)
+def test_every_version_compiles(topology: str, chips: int, name: str) -> None:
+    done = compile_for(topology, *SMALL, "--per_chip_batch", "64", "--json")
+    assert done.returncode == 0, done.stderr
+    content = json.loads(done.stdout)
+    assert (content["chips"], content["chip"]["name"]) == (chips, name)
+    assert content["programs"][0]["cost"]["memory"]["total"] > 0
+
+
+@pytest.mark.tpu_compile
+def test_the_largest_batch_within_a_limit_is_found() -> None:
+    limit = 0.06
+    done = compile_for("v5e:2x4", *SMALL, "--find_batch", "--memory_limit", str(limit), "--json")
+    assert done.returncode == 0, done.stderr
+    found = program(done, 0)
+    assert found["windows_per_chip"] >= 128
+    assert found["windows_per_chip"] % 128 == 0
+    assert found["cost"]["memory"]["total"] <= limit * 2**30
+    assert "does not fit: " in done.stderr
+    assert f"largest batch per chip found: {found['windows_per_chip']:,}" in done.stderr
+
+
+FULL = ("--chronos_model_name", "random:chronos-2", "--use_amp", "--encoder_batch_size", "512")
+
+
+@pytest.mark.tpu_compile
+def test_the_encoder_sends_nothing_from_chip_to_chip() -> None:
+    extraction = program(compile_for("v5e:2x4", *FULL, "--per_chip_batch", "2048", "--json"), 0)
+    assert extraction["windows_per_chip"] == 64
+    assert extraction["cost"]["counts"]["collectives"] == {}
+    # The program computes what the model needs, and nothing twice.
+    assert extraction["cost"]["counts"]["flops"] == extraction["cost"]["model_flops"]
+
+
+@pytest.mark.tpu_compile
+def test_the_training_step_sends_neither_encoder_weights_nor_logits() -> None:
+    done = compile_for("v5e:2x4", *FULL, "--per_chip_batch", "2048", "--json")
+    extraction, step = program(done, 0), program(done, 1)
+    batch = 8 * 2048
+    cost = step["cost"]
+    assert set(cost["memory"]["parts"]) == {"parameters", "optimiser", "other state", "batch"}
+    # It has no encoder: all its arguments are a fraction of one.
+    assert cost["memory"]["arguments"] < extraction["cost"]["memory"]["parts"]["parameters"] / 2
+    largest = max(one["largest"] for one in cost["counts"]["collectives"].values())
+    # The embeddings of one tower, or all gradients; a block of logits between two chips is no smaller than a 64th
+    # of the matrix, in bytes of bools.
+    assert largest <= max(batch * 512 * 4, 2 * cost["memory"]["parts"]["parameters"])
+    assert sum(one["bytes"] for one in cost["counts"]["collectives"].values()) < batch * batch
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "error: --topology is missing: name the slice"),
+        (["--topology", "v9:2x2"], "error: no TPU topology 'v9:2x2': names have forms such as"),
+        (["--topology", "v5e:2x4", "--config", "/nowhere.json"], "error: no configuration file at /nowhere.json"),
+    ],
+)
+def test_mistakes_are_said_in_one_line(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(arguments) == 1
+    assert capsys.readouterr().err.startswith(message)
+
+
+def test_an_unknown_option_ends_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        run(["--topology", "v5e:2x4", "--per_chip_bach", "3"])
+    assert "per_chip_batch" in capsys.readouterr().err

@@ -1,0 +1,1 @@
+"""What a compiled program will cost on chips that are not there: their topology, its memory, arithmetic and traffic."""

@@ -1,0 +1,32 @@
+"""The command `python -m train.compile`: what a run would take of the chips of a TPU slice that is not there.
+
+It needs the TPU compiler (`pip install "jax[tpu]"`) and no TPU. What JAX and that compiler read from the environment
+(`train.compilation.topology`) is set here before either starts, so the command has a process of its own.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from train.compilation.topology import ENVIRONMENT, REQUIRED
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command.
+
+    Args:
+        arguments: As on the command line: `--config FILE`, `--topology v5e:16x16`, and keys of the configuration.
+
+    Returns:
+        The exit code: 0 where everything fits, 1 where it does not or something is wrong.
+    """
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    os.environ.update(REQUIRED)
+    from train.compilation.command import run  # JAX reads the environment as it is imported
+
+    return run(sys.argv[1:] if arguments is None else arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,133 @@
+"""Several processes that train together: how they find each other, wait for each other, and end together."""
+
+import builtins
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+MESSAGE_BYTES = 8192  # room for what the first process tells the others
+VARIABLES = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
+LOST_AFTER_S = 30  # a process that has not been heard of for so long is lost, and the others end
+
+
+class Stopped(Exception):  # noqa: N818 - not an error: the run was asked to end, and can be resumed
+    """The run ended because it was asked to (SIGTERM); started again, it goes on."""
+
+
+def connect(coordinator: str | None = None, processes: int | None = None, process: int | None = None) -> None:
+    """Joins the processes of a run; comes before anything else that asks for a device.
+
+    Without arguments the environment says who belongs together: `JAX_COORDINATOR_ADDRESS`, `JAX_NUM_PROCESSES` and
+    `JAX_PROCESS_ID`, or what a TPU pod slice, SLURM and others that JAX knows set by themselves. Where nothing says
+    anything, this process is alone.
+
+    Args:
+        coordinator: "host:port" at which process 0 listens.
+        processes: How many processes there are.
+        process: Which of them this one is, from 0.
+
+    Raises:
+        ValueError: Only some of the three are given, or they contradict each other.
+        RuntimeError: The other processes were not found.
+    """
+    if jax.distributed.is_initialized():
+        return
+    values = [
+        os.environ.get(name) if given is None else given
+        for name, given in zip(VARIABLES, (coordinator, processes, process), strict=True)
+    ]
+    if any(value is not None for value in values):
+        if missing := [name for name, value in zip(VARIABLES, values, strict=True) if value is None]:
+            raise ValueError(f"several processes need all of {', '.join(VARIABLES)}: {', '.join(missing)} missing")
+        count, number = _number(VARIABLES[1], values[1]), _number(VARIABLES[2], values[2])
+        if not 0 <= number < count:
+            raise ValueError(f"process {number} of {count}: processes are numbered from 0 to {count - 1}")
+        jax.distributed.initialize(
+            str(values[0]),
+            count,
+            number,
+            cluster_detection_method="deactivate",
+            heartbeat_timeout_seconds=LOST_AFTER_S,
+        )
+        return
+    try:
+        jax.distributed.initialize(heartbeat_timeout_seconds=LOST_AFTER_S)
+    except ValueError as error:
+        if "should be defined" not in str(error):
+            raise
+    except RuntimeError as error:
+        # A program that has used JAX before it calls this has decided for itself.
+        if "before" not in str(error):
+            raise
+
+
+def barrier(name: str) -> None:
+    """Waits until all processes are here; alone, does nothing. All must come to the same barriers in the same order."""
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(name)
+
+
+def on_first(work: Callable[[], None]) -> None:
+    """Work that the first process does while the others wait for it; its failure is everybody's.
+
+    Raises:
+        Exception: What `work` raises; in the other processes an exception of the same built-in type and message.
+    """
+    if jax.process_count() == 1:
+        work()
+        return
+    failure: Exception | None = None
+    if jax.process_index() == 0:
+        try:
+            work()
+        except Exception as error:
+            failure = error
+    kind = next((base.__name__ for base in type(failure).__mro__ if hasattr(builtins, base.__name__)), "")
+    told = json.dumps([kind, str(failure)[: MESSAGE_BYTES // 8]] if failure else None).encode()
+    message = np.frombuffer(told.ljust(MESSAGE_BYTES), np.uint8)
+    heard = json.loads(bytes(np.asarray(multihost_utils.broadcast_one_to_all(message))))
+    if failure is not None:
+        raise failure
+    if heard is not None:
+        raise getattr(builtins, heard[0])(heard[1])
+
+
+def say(message: str) -> None:
+    """One line for whoever watches the run: on stderr, from the first process."""
+    if jax.process_index() == 0:
+        print(message, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def stop_requests() -> Iterator[Callable[[], bool]]:
+    """Within, SIGTERM does not end this process: the function given answers True from then on."""
+    asked = False
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        asked = True
+
+    if threading.current_thread() is not threading.main_thread():  # which alone may handle signals
+        yield lambda: False
+        return
+    before = signal.signal(signal.SIGTERM, ask)
+    try:
+        yield lambda: asked
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _number(name: str, value: object) -> int:
+    try:
+        return int(str(value))
+    except ValueError:
+        raise ValueError(f"{name} must be a number, got {value!r}") from None
