@@ -63,6 +63,6 @@ def plain_refusal(folder: Path) -> Iterator[None]:
 def sweep(folder: Path) -> None:
     """Removes what killed processes left half-written, but nothing that one may still be writing."""
     for left in folder.glob(f"*{WRITING}*"):
-        with suppress(FileNotFoundError):  # it has just got its name, or another process has swept it
+        with suppress(OSError):  # it has just got its name, another process has swept it, or it is not ours to remove
             if time.time() - left.stat().st_mtime > ABANDONED_AFTER_S:
                 left.unlink()

@@ -54,9 +54,10 @@ class Shard:
             return f"{self.record.name} cannot be read: {error}"
         return None
 
-    def open(self) -> Float32[np.ndarray, "n f"]:
-        """The array, memory-mapped."""
-        return np.load(self.path, mmap_mode="r")
+    def open(self, features: int) -> Float32[np.ndarray, "n f"]:
+        """The array, memory-mapped. That its width is known saves half the time that np.load takes to look it up."""
+        header = self.path.stat().st_size - len(self) * features * np.dtype(np.float32).itemsize
+        return np.memmap(self.path, np.float32, "r", header, (len(self), features))
 
     def moments(self) -> Moments:
         """Those of the windows, from the record."""
@@ -66,7 +67,7 @@ class Shard:
         """Stores the windows' features, in order; where another run has stored them meanwhile, that stays.
 
         Raises:
-            OSError: They cannot be written. Then nothing is there that was not before.
+            OSError: They cannot be written. A shard without its record is none.
         """
         if self.fault() is None:
             return
@@ -107,8 +108,8 @@ class Features:
         """
         self.folder, self.encoder_passes = folder, encoder_passes
         self._shards, self._per_shard = shards_of(folder, windows, per_shard), per_shard
-        self._open = lru_cache(OPEN_SHARDS)(lambda number: self._shards[number].open())
-        self.shape = windows, self._open(0).shape[1]
+        self.shape = windows, np.load(self._shards[0].path, mmap_mode="r").shape[1]
+        self._open = lru_cache(OPEN_SHARDS)(lambda number: self._shards[number].open(self.shape[1]))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Features, (self.folder, len(self), self._per_shard, self.encoder_passes)

@@ -20,6 +20,7 @@ from train.config import TrainConfig
 from train.data import captions_of, open_splits
 from train.encoder import load_encoder
 from train.features import FeatureStore
+from train.flops import training_flops
 from train.input import BatchLayout, Captions, Examples, stop_flags, training_batches, validation_batches
 from train.metrics import MetricsLog, check_wandb
 from train.optimizer import learning_rate_schedule, make_optimizer
@@ -33,6 +34,7 @@ from train.step import (
     TrainState,
     finite_leaves,
     init_state,
+    loss_implementation,
     make_train_step,
     make_validation_step,
 )
@@ -111,7 +113,7 @@ def _train(config: TrainConfig, mesh: Mesh, stop: Callable[[], bool], force: boo
     model = make_model(config, train_features.shape[1], text_inputs)
     state = init_state(model, Standardisation.of(*train_features.moments()), optimizer, config, mesh)
     train_step = make_train_step(model, optimizer, schedule, config, state)
-    validation_step = make_validation_step(model, config)
+    validation_step = make_validation_step(model, config, mesh)
     layout = BatchLayout(mesh, config.batch_size)
     flags = [stop_flags(mesh, stop) for stop in (False, True)]
 
@@ -124,7 +126,8 @@ def _train(config: TrainConfig, mesh: Mesh, stop: Callable[[], bool], force: boo
         if resumed_from:
             state = checkpoints.restore(state)
         batches = training_batches(examples, layout, seed=config.seed, start=resumed_from, workers=config.num_workers)
-        throughput = Throughput(mesh, config.batch_size, 0.0)
+        flops = training_flops(state.params, config.batch_size, len(state.memory.text_ids_M) if state.memory else 0)
+        throughput = Throughput(mesh, config.batch_size, flops)
         trace = Trace(config.output_dir / "profile" if config.profile else None, resumed_from)
         with (
             closing(batches),
@@ -133,6 +136,18 @@ def _train(config: TrainConfig, mesh: Mesh, stop: Callable[[], bool], force: boo
         ):
             passes = {"train": train_features.encoder_passes, "validation": val_features.encoder_passes}
             log.write(resumed_from, "encoder", {f"passes_{split}": count for split, count in passes.items()})
+            log.write(
+                resumed_from,
+                "start",
+                {
+                    "devices": mesh.devices.size,
+                    "device_kind": mesh.devices.flat[0].device_kind,
+                    "processes": jax.process_count(),
+                    "mesh": dict(mesh.shape),
+                    "loss_implementation": loss_implementation(config, mesh),
+                    "model_flops": flops,
+                },
+            )
             task = progress.add_task("training", total=total_steps, completed=resumed_from, numbers="")
             pending: tuple[int, Metrics, NotFinite] | None = None
             lowest = checkpoints.lowest_val_loss

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -13,11 +13,14 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree, Shaped
 
 from chronos_jax.sharding import named_sharding
+from train.chips import chip_of
 from train.config import TrainConfig
 from train.input import Batch
-from train.losses import Contrast, Loss, Matches, plain
+from train.losses import Contrast, Implementation, Loss, Matches, choose_implementation, make_loss
 from train.negatives import Memory, draw_negatives, empty_memory, remember
 from train.towers import MAX_LOGIT_SCALE, AlignmentModel, logical_axes
+
+UNKNOWN_MEMORY = 8 * 2**30  # bytes that a device is taken to have where its kind is not known, such as a CPU
 
 Metrics = dict[str, Shaped[Array, ""]]
 Stop = Int[Array, " shards"]
@@ -159,7 +162,8 @@ def make_train_step(
     global norms of gradients (before clipping), of the update and of the parameters.
     """
     graphdef = nnx.graphdef(model)
-    contrast = loss_function(config)
+    mesh: Mesh = cast(Any, layout.step.sharding).mesh
+    contrast = loss_function(config, mesh)
 
     def train_step(state: TrainState, batch: Batch, stop: Stop) -> tuple[TrainState, Metrics, NotFinite]:
         sensor_key, text_key, draw_key = jax.random.split(jax.random.fold_in(state.key, state.step), 3)
@@ -213,16 +217,16 @@ def make_train_step(
         return state, metrics, finite
 
     places = jax.tree.map(lambda leaf: leaf.sharding, layout)
-    everywhere = layout.step.sharding
+    everywhere = named_sharding(mesh)
     return jax.jit(train_step, donate_argnums=0, out_shardings=(places, everywhere, everywhere))
 
 
-def make_validation_step(model: AlignmentModel, config: TrainConfig) -> ValidationStep:
+def make_validation_step(model: AlignmentModel, config: TrainConfig, mesh: Mesh) -> ValidationStep:
     """One jitted function (state, batch) → loss and accuracies, without dropout and without hard negatives."""
     graphdef = nnx.graphdef(model)
-    contrast = loss_function(config)
+    contrast = loss_function(config, mesh)
 
-    @jax.jit
+    @partial(jax.jit, out_shardings=named_sharding(mesh))
     def validation_step(state: TrainState, batch: Batch) -> Metrics:
         model = nnx.merge(graphdef, nnx.State(state.params))
         sensor_BxD = model.embed_sensor(state.standardisation(batch.features_BxF))
@@ -233,11 +237,19 @@ def make_validation_step(model: AlignmentModel, config: TrainConfig) -> Validati
     return validation_step
 
 
-def loss_function(config: TrainConfig) -> Loss:
-    """The loss that the configuration names."""
-    if config.loss == "infonce":
-        return plain.info_nce
-    return partial(plain.focal_sigmoid, gamma=config.focal_gamma if config.loss == "focal_sigmoid" else 0.0)
+def loss_function(config: TrainConfig, mesh: Mesh) -> Loss:
+    """The loss that the configuration names, in the form that it names or that suits batch and mesh."""
+    return make_loss(config.loss, loss_implementation(config, mesh), mesh, gamma=config.focal_gamma)
+
+
+def loss_implementation(config: TrainConfig, mesh: Mesh) -> Implementation:
+    """The form of the loss that the configuration names; for "auto" by the memory of the mesh's chips."""
+    if config.loss_implementation != "auto":
+        return config.loss_implementation
+    # Not what the devices themselves tell: that may differ between processes, which must choose the same.
+    chip = chip_of(mesh.devices.flat[0].device_kind)
+    memory = UNKNOWN_MEMORY if chip is None else chip.memory
+    return choose_implementation(config.loss, config.batch_size, config.output_dim, mesh, memory)
 
 
 def matches(batch: Batch, multi_positive: bool) -> Matches:

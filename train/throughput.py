@@ -28,7 +28,7 @@ class Throughput:
         flops: Model FLOPs per step, over all devices (`train.flops`).
     """
 
-    def __init__(self, mesh: Mesh, batch_size: int, flops: float) -> None:
+    def __init__(self, mesh: Mesh, batch_size: int, flops: int) -> None:
         self._devices, self._batch_size, self._flops = mesh.devices.size, batch_size, flops
         self._chip = chip_of(mesh.devices.flat[0].device_kind)
         self.start(0)

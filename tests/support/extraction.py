@@ -43,7 +43,7 @@ def run(**options: Any) -> dict[str, Any]:
 
 def finish(process: subprocess.Popen) -> dict[str, Any]:
     """What a process found, or {"killed": True}; its messages are under "stderr"."""
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=300)
     if process.returncode == -signal.SIGKILL:
         return {"killed": True, "stderr": err}
     assert process.returncode == 0, err

@@ -57,7 +57,8 @@ class Runs:
         self._server = subprocess.Popen(
             [sys.executable, __file__],
             cwd=ROOT,
-            env=os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)},
+            env=os.environ
+            | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )

@@ -3,6 +3,7 @@
 import os
 import random
 import socket
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -105,13 +106,21 @@ def test_a_full_disk_is_said_and_leaves_nothing_half(data: Path, undisturbed: di
     assert contents(folder) == undisturbed
 
 
-def test_a_folder_that_must_not_be_written_to_is_said(data: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
-    store = tmp_path_factory.mktemp("unwritable")
-    store.chmod(0o555)
-    options = {"user": 65534} if os.getuid() == 0 else {}  # the superuser may write anywhere
-    found = run(data=data, store=store, **options)
-    assert found["passes"] == 0
-    assert "features cannot be written (Permission denied)" in found["error"]
+def test_a_folder_that_must_not_be_written_to_is_said_and_is_read_where_it_is_complete(data: Path) -> None:
+    # The superuser may write anywhere, so the process becomes another user, for whom pytest's own folders are closed.
+    options = {"user": 65534} if os.getuid() == 0 else {}
+    with tempfile.TemporaryDirectory() as folder:
+        store = Path(folder)
+        store.chmod(0o555)
+        found = run(data=data, store=store, **options)
+        assert found["passes"] == 0
+        assert "features cannot be written (Permission denied)" in found["error"]
+        store.chmod(0o755)
+        assert run(data=data, store=store)["passes"] == 38
+        store.chmod(0o555)
+        found = run(data=data, store=store, batches=1, **options)
+        assert (found["passes"], found["shape"]) == (0, [WINDOWS, 32])
+        store.chmod(0o755)
 
 
 def test_a_file_in_place_of_the_folder_is_said(data: Path, tmp_path: Path) -> None:

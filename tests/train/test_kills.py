@@ -33,7 +33,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
 
 
 class Disturbed:
-    """A run of so many processes with eight devices in all, which is started again after each blow."""
+    """A run of so many processes with two devices in all, which is started again after each blow."""
 
     def __init__(self, runs: Runs, config: TrainConfig, file: Path, processes: int) -> None:
         file.write_text(config.model_dump_json())
@@ -42,14 +42,14 @@ class Disturbed:
 
     def start(self) -> list[Run]:
         if self._processes == 1:
-            return [self._runs.start(["--config", str(self._file)], devices=8)]
+            return [self._runs.start(["--config", str(self._file)], devices=2)]
         with socket.socket() as one:
             one.bind(("127.0.0.1", 0))
             address = f"127.0.0.1:{one.getsockname()[1]}"
         together = ["--coordinator_address", address, "--num_processes", str(self._processes)]
         return [
             self._runs.start(
-                ["--config", str(self._file), *together, "--process_id", str(number)], devices=8 // self._processes
+                ["--config", str(self._file), *together, "--process_id", str(number)], devices=2 // self._processes
             )
             for number in range(self._processes)
         ]
@@ -69,12 +69,19 @@ class Disturbed:
         steps = [json.loads(line)["step"] for line in path.read_text().splitlines()[:-1]] if path.exists() else []
         return max(steps, default=0)
 
-    def writing(self) -> bool:
-        folder = self.run_dir / "checkpoints"
-        return folder.is_dir() and any(path.name.endswith("-tmp") for path in folder.iterdir())
+    def unfinished(self) -> set[int]:
+        """The folders in which a checkpoint is being written, or was when the run was killed."""
+        return {inode for path in (self.run_dir / "checkpoints").glob("*-tmp") if (inode := _inode(path))}
 
 
-def wait_for(reached: Callable[[], bool], processes: list[Run]) -> bool:
+def _inode(path: Path) -> int | None:
+    try:
+        return path.stat().st_ino
+    except FileNotFoundError:  # it has just been given its name
+        return None
+
+
+def wait_for(reached: Callable[[], object], processes: list[Run]) -> bool:
     """Whether it came to that before a process ended."""
     while all(process.code is None for process in processes):
         if reached():
@@ -85,14 +92,14 @@ def wait_for(reached: Callable[[], bool], processes: list[Run]) -> bool:
 
 def blow(disturbed: Disturbed, phase: str, who: str, number: signal.Signals, rng: random.Random) -> bool:
     """Starts the run, waits for the phase and a random moment of it, and sends the signal; whether it was there."""
-    shards, step = disturbed.shards(), disturbed.step()
+    shards, step, unfinished = disturbed.shards(), disturbed.step(), disturbed.unfinished()
     processes = disturbed.start()
     ahead = rng.randint(1, 3)
     there = wait_for(
         {
             "extraction": lambda: disturbed.shards() >= shards + ahead and disturbed.extracted() < 2,
             "training": lambda: disturbed.step() >= step + ahead,
-            "checkpoint": disturbed.writing,
+            "checkpoint": lambda: disturbed.unfinished() - unfinished,
         }[phase],
         processes,
     )
@@ -111,7 +118,9 @@ def blow(disturbed: Disturbed, phase: str, who: str, number: signal.Signals, rng
 def logged(run_dir: Path) -> list[dict]:
     timings = {"step_time", "input_wait", "windows_per_second", "windows_per_second_per_chip", "host_memory"}
     lines = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
-    return [{key: line[key] for key in line.keys() - timings} for line in lines if line["kind"] != "encoder"]
+    return [
+        {key: line[key] for key in line.keys() - timings} for line in lines if line["kind"] in ("train", "validation")
+    ]
 
 
 KILL, TERM = signal.SIGKILL, signal.SIGTERM

@@ -15,7 +15,7 @@ def test_means_are_those_since_the_last_look(monkeypatch: pytest.MonkeyPatch) ->
     now = 100.0
     monkeypatch.setattr(time, "perf_counter", lambda: now)
     monkeypatch.setattr(throughput, "chip_of", lambda kind: Chip("a chip", 1000.0, 1, 1.0))
-    measure = Throughput(make_mesh(), batch_size=32, flops=400.0)
+    measure = Throughput(make_mesh(), batch_size=32, flops=400)
     measure.start(10)
     with measure.waiting():
         now += 1
@@ -34,7 +34,7 @@ def test_means_are_those_since_the_last_look(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_device_of_unknown_peak_has_no_utilisation() -> None:
-    measure = Throughput(make_mesh(), batch_size=32, flops=400.0)
+    measure = Throughput(make_mesh(), batch_size=32, flops=400)
     assert "utilisation" not in measure.numbers(1)
 
 

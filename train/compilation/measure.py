@@ -90,6 +90,8 @@ class Verdict:
     Attributes:
         name: Of the program.
         windows_per_chip: Rows that a chip holds.
+        chips: How many run it together.
+        loss: Form of the loss; empty where there is none.
         fits: Whether it does.
         reason: Why not, else empty.
         cost: None where the compiler gave up.
@@ -98,6 +100,8 @@ class Verdict:
 
     name: str
     windows_per_chip: int
+    chips: int
+    loss: str
     fits: bool
     reason: str
     cost: Cost | None
@@ -125,6 +129,7 @@ def measure(program: Program, chip: Chip, limit: int) -> Verdict:
     Raises:
         jax.errors.JaxRuntimeError: The compiler fails for another reason than memory.
     """
+    what = program.name, program.windows_per_chip, program.chips, program.loss
     began = time.perf_counter()
     try:
         compiled = program.lowered.compile()
@@ -132,11 +137,11 @@ def measure(program: Program, chip: Chip, limit: int) -> Verdict:
         if EXHAUSTED not in str(error):
             raise
         reason = str(error).removeprefix(f"{EXHAUSTED}: ").splitlines()[0]
-        return Verdict(program.name, program.windows_per_chip, False, reason, None, time.perf_counter() - began)
+        return Verdict(*what, False, reason, None, time.perf_counter() - began)
     cost = _cost(program, compiled, chip)
     total = cost.memory.total
     reason = "" if total <= limit else f"{total / 2**30:.2f} GiB is more than {limit / 2**30:.2f} GiB"
-    return Verdict(program.name, program.windows_per_chip, not reason, reason, cost, time.perf_counter() - began)
+    return Verdict(*what, not reason, reason, cost, time.perf_counter() - began)
 
 
 def _cost(program: Program, compiled: jax.stages.Compiled, chip: Chip) -> Cost:

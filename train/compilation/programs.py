@@ -26,6 +26,7 @@ from chronos_jax.layers.patching import num_patches
 from chronos_jax.sharding import batch_shards, named_sharding
 from train.config import TrainConfig
 from train.data import captions_of
+from train.encoder import local_mesh
 from train.flops import encoder_flops, training_flops
 from train.input import Batch
 from train.optimizer import learning_rate_schedule, make_optimizer
@@ -34,7 +35,7 @@ from train.smarthome.records import open_split
 from train.smarthome.series import VARIATES
 from train.smarthome.statistics import statistics_features
 from train.smarthome.windows import WindowOptions
-from train.step import abstract_state, make_train_step
+from train.step import abstract_state, loss_implementation, make_train_step
 from train.text import BAG_OF_WORDS, TextInputs, WordVocabulary
 
 ASSUMED_WORDS = 1000
@@ -51,6 +52,7 @@ class Program(NamedTuple):
         chips: How many run it.
         model_flops: What the model needs for it, over all chips (`train.flops`).
         parts: What its arguments are, by name, as shapes that know where they lie.
+        loss: Form of the loss that was chosen; empty where there is none.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Program(NamedTuple):
     chips: int
     model_flops: int
     parts: dict[str, PyTree]
+    loss: str = ""
 
 
 @dataclass(frozen=True)
@@ -138,7 +141,11 @@ def num_features(config: TrainConfig, data: DataShapes) -> int:
 
 
 def extraction(config: TrainConfig, data: DataShapes, mesh: Mesh) -> Program:
-    """One pass of the frozen encoder over `encoder_batch_size` windows, as `train.encoder` has the pipeline run it."""
+    """One pass of the frozen encoder over `encoder_batch_size` windows, as `train.encoder` has the pipeline run it.
+
+    Each process encodes on its own: the program is that of the chips of one.
+    """
+    mesh = local_mesh(mesh)
     sizes = encoder_config(config.chronos_model_name)
     dtype = jnp.bfloat16 if config.use_amp else jnp.float32
     model = nnx.eval_shape(lambda: Chronos2Model(sizes, dtype=dtype, rngs=nnx.Rngs(0)))
@@ -207,7 +214,9 @@ def training_step(config: TrainConfig, data: DataShapes, mesh: Mesh) -> Program:
         "other state": (state.step, state.standardisation, state.memory, state.key),
         "batch": (batch, stop),
     }
-    return Program("training step", step.lower(state, batch, stop), rows // shards, mesh.devices.size, flops, parts)
+    form = loss_implementation(config, mesh)
+    lowered = step.lower(state, batch, stop)
+    return Program("training step", lowered, rows // shards, mesh.devices.size, flops, parts, form)
 
 
 def _shape(array: jax.ShapeDtypeStruct | np.ndarray, sharding: jax.sharding.Sharding) -> jax.ShapeDtypeStruct:

@@ -96,7 +96,9 @@ def in_words(verdict: Verdict) -> str:
 
 def _column(verdict: Verdict, chip: Chip, limit: int) -> list[dict[str, str]]:
     """The sections of a program's column, by names of rows."""
-    first = {"windows": f"{verdict.windows_per_chip:,}"}
+    first = {"windows": f"{verdict.windows_per_chip:,}", "chips that run it together": f"{verdict.chips:,}"}
+    if verdict.loss:
+        first["form of the loss"] = verdict.loss
     cost = verdict.cost
     if cost is None:
         return [first, {}, {}, {}, {}, {}]
@@ -131,9 +133,9 @@ def _column(verdict: Verdict, chip: Chip, limit: int) -> list[dict[str, str]]:
     return [*rows, work, kinds or {"collectives": "none"}]
 
 
-def _bytes(size: float) -> str:
+def _bytes(size: float | int) -> str:
     return f"{size / 2**20:,.1f} MiB" if size < 2**33 else f"{size / 2**30:,.1f} GiB"
 
 
-def _flops(flops: float) -> str:
+def _flops(flops: float | int) -> str:
     return f"{flops / 1e9:,.1f} G" if flops < 1e13 else f"{flops / 1e12:,.1f} T"

@@ -48,8 +48,9 @@ def focal_sigmoid(
     gamma 0 this is SigLIP's loss. Sum over the pairs, divided by the batch size. Arguments as for `Loss`.
     """
     cosine_BxB, fits_BxB = sensor_BxD @ text_BxD.T, fitting(*matches)
-    logits_BxB = logit_scale * cosine_BxB + logit_bias
-    total = focal(jnp.where(fits_BxB, logits_BxB, -logits_BxB), gamma).sum(axis=1).sum()
+    logits_BxB = _for_each_row(logit_scale, cosine_BxB) * cosine_BxB + _for_each_row(logit_bias, cosine_BxB)
+    rows_B = focal(jnp.where(fits_BxB, logits_BxB, -logits_BxB), gamma).sum(axis=1)
+    total = jax.lax.optimization_barrier(rows_B).sum()  # a sum of sums, as in `_for_each_row`
     if negatives is not None:
         total += focal_negatives(logit_scale, logit_bias, negatives, gamma)
     return Contrast(total / len(sensor_BxD), *_accuracies(cosine_BxB, fits_BxB))
@@ -68,6 +69,12 @@ def focal_negatives(
     """What further texts add to the sum over the pairs."""
     extra_BxK = focal(-(logit_scale * negatives.cosine_BxK + logit_bias), gamma)
     return jnp.where(negatives.valid_BxK, extra_BxK, 0.0).sum()
+
+
+def _for_each_row(number: Float[Array, ""], matrix_BxB: Float[Array, "b b"]) -> Float[Array, "b 1"]:
+    # Derivatives are then summed over columns, then over rows. Without the barrier XLA makes one sum of the two, whose
+    # rounding grows with the number of pairs.
+    return jax.lax.optimization_barrier(jnp.broadcast_to(number, (len(matrix_BxB), 1)))
 
 
 def _cross_entropy(
