@@ -1,0 +1,25 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tpu import tpu_environment
+
+ROOT = Path(__file__).parents[3]
+SIZES = {("v5e:2x4", 131_072): 8, ("v5e:16x16", 1_048_576): 256}
+WIDTH = 512
+
+
+@pytest.mark.tpu_compile
+def test_tiles_need_one_block_of_embeddings_and_little_else() -> None:
+    command = [sys.executable, "benchmarks/contrastive_memory.py", "--json", "--form", "tiles"]
+    for topology, batch in SIZES:
+        command += ["--size", topology, str(batch)]
+    run = subprocess.run(command, cwd=ROOT, env=tpu_environment(), capture_output=True, text=True, timeout=300)
+    assert run.returncode == 0, run.stderr
+    rows = json.loads(run.stdout)
+    assert [row[:2] for row in rows] == [["infonce", "tiles"], ["sigmoid", "tiles"]]
+    for _, _, found in rows:
+        for (_, batch), chips, mebibytes in zip(SIZES, SIZES.values(), found, strict=True):
+            assert mebibytes <= batch / chips * WIDTH * 4 / 2**20 + 8
