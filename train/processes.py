@@ -4,11 +4,13 @@ import builtins
 import json
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 import jax
 import numpy as np
@@ -16,6 +18,7 @@ from jax.experimental import multihost_utils
 
 MESSAGE_BYTES = 8192  # room for what the first process tells the others
 VARIABLES = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
+FOUND_WITHIN_S = 300  # machines of a pod do not all start in the same minute
 LOST_AFTER_S = 30  # a process that has not been heard of for so long is lost, and the others end
 
 
@@ -37,7 +40,7 @@ def connect(coordinator: str | None = None, processes: int | None = None, proces
 
     Raises:
         ValueError: Only some of the three are given, or they contradict each other.
-        RuntimeError: The other processes were not found.
+        RuntimeError: The other processes were not found within five minutes, or process 0 runs already.
     """
     if jax.distributed.is_initialized():
         return
@@ -51,16 +54,16 @@ def connect(coordinator: str | None = None, processes: int | None = None, proces
         count, number = _number(VARIABLES[1], values[1]), _number(VARIABLES[2], values[2])
         if not 0 <= number < count:
             raise ValueError(f"process {number} of {count}: processes are numbered from 0 to {count - 1}")
-        jax.distributed.initialize(
-            str(values[0]),
-            count,
-            number,
-            cluster_detection_method="deactivate",
-            heartbeat_timeout_seconds=LOST_AFTER_S,
-        )
+        address = str(values[0])
+        host, _, port = address.rpartition(":")
+        if not (host and port.isdecimal()):
+            raise ValueError(f"{VARIABLES[0]} must be HOST:PORT, got {address!r}")
+        if number == 0:
+            _check_free(int(port))
+        _find_others(address, count, number, cluster_detection_method="deactivate")
         return
     try:
-        jax.distributed.initialize(heartbeat_timeout_seconds=LOST_AFTER_S)
+        _find_others()
     except ValueError as error:
         if "should be defined" not in str(error):
             raise
@@ -68,6 +71,43 @@ def connect(coordinator: str | None = None, processes: int | None = None, proces
         # A program that has used JAX before it calls this has decided for itself.
         if "before" not in str(error):
             raise
+
+
+def _check_free(port: int) -> None:
+    """Two that both listen at this port would each get some of the others, which JAX does not notice."""
+    with socket.socket() as one:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            one.bind(("", port))
+        except OSError as error:
+            raise RuntimeError(
+                f"process 0 cannot listen at port {port} ({error.strerror}): another process has that number, or an "
+                "earlier run is still ending, or the port belongs to something else"
+            ) from error
+
+
+def _find_others(*place: Any, **options: Any) -> None:
+    # JAX ends the program with a stack trace where they do not come in time. So it waits longer than we do, and aside.
+    options |= {"initialization_timeout": 2 * FOUND_WITHIN_S, "heartbeat_timeout_seconds": LOST_AFTER_S}
+    failures: list[Exception] = []
+
+    def find() -> None:
+        try:
+            jax.distributed.initialize(*place, **options)
+        except Exception as error:
+            failures.append(error)
+
+    finding = threading.Thread(target=find, daemon=True)
+    finding.start()
+    finding.join(FOUND_WITHIN_S)
+    if failures:
+        raise failures[0]
+    if finding.is_alive():
+        me = "process {2} of {1}, with process 0 at {0}, ".format(*place) if place else "this process "
+        raise RuntimeError(
+            f"{me}has not found the others within {FOUND_WITHIN_S} s: start all of them, each with a number of its "
+            "own, with the same address of process 0, which all must be able to reach"
+        )
 
 
 def barrier(name: str) -> None:

@@ -5,9 +5,11 @@ import os
 
 import pytest
 
+from train.compilation.topology import ENVIRONMENT, REQUIRED
+
 
 def tpu_environment() -> dict[str, str]:
     """The environment of a process that compiles for TPUs, or a skip that says what is absent."""
     if importlib.util.find_spec("libtpu") is None and "TPU_LIBRARY_PATH" not in os.environ:
         pytest.skip("the TPU compiler is absent: pip install libtpu, or set TPU_LIBRARY_PATH to a libtpu.so")
-    return os.environ | {"JAX_PLATFORMS": "cpu", "TPU_SKIP_MDS_QUERY": "1"}
+    return os.environ | ENVIRONMENT | REQUIRED

@@ -80,7 +80,7 @@ FULL = ("--chronos_model_name", "random:chronos-2", "--use_amp", "--encoder_batc
 @pytest.mark.tpu_compile
 def test_the_encoder_sends_nothing_from_chip_to_chip() -> None:
     extraction = program(compile_for("v5e:2x4", *FULL, "--per_chip_batch", "1024", "--json"), 0)
-    assert (extraction["windows_per_chip"], extraction["chips"]) == (64, 4)
+    assert (extraction["windows_per_chip"], extraction["chips"]) == (64, 8)
     assert extraction["cost"]["counts"]["collectives"] == {}
     # The program computes what the model needs, and nothing twice.
     assert extraction["cost"]["counts"]["flops"] == extraction["cost"]["model_flops"]

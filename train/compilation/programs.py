@@ -23,7 +23,7 @@ from chronos_jax.chronos2.params import weight_table
 from chronos_jax.chronos2.random_weights import parse_random_name
 from chronos_jax.chronos2.tasks import Task
 from chronos_jax.layers.patching import num_patches
-from chronos_jax.sharding import batch_shards, named_sharding
+from chronos_jax.sharding import batch_shards, make_mesh, named_sharding
 from train.config import TrainConfig
 from train.data import captions_of
 from train.encoder import local_mesh
@@ -143,9 +143,12 @@ def num_features(config: TrainConfig, data: DataShapes) -> int:
 def extraction(config: TrainConfig, data: DataShapes, mesh: Mesh) -> Program:
     """One pass of the frozen encoder over `encoder_batch_size` windows, as `train.encoder` has the pipeline run it.
 
-    Each process encodes on its own: the program is that of the chips of one.
+    Each process encodes on its own devices. The compiler wants all chips of a slice, so the program is that of all
+    processes side by side, which is the same on each chip.
     """
-    mesh = local_mesh(mesh)
+    local = local_mesh(mesh)
+    processes = mesh.devices.size // local.devices.size
+    mesh = make_mesh(dict(local.shape) | {"data": -1}, list(mesh.devices.flat))
     sizes = encoder_config(config.chronos_model_name)
     dtype = jnp.bfloat16 if config.use_amp else jnp.float32
     model = nnx.eval_shape(lambda: Chronos2Model(sizes, dtype=dtype, rngs=nnx.Rngs(0)))
@@ -163,13 +166,14 @@ def extraction(config: TrainConfig, data: DataShapes, mesh: Mesh) -> Program:
         sizes.patch_size,
         series,
         max_patches=num_patches(sizes.context_length, sizes.patch_size),
-        shards=batch_shards(mesh),
+        shards=batch_shards(local),
     )
     arrays = batch.context_GxVxT, batch.variate_mask_GxV, batch.target_mask_GxV
-    inputs = [_shape(array, named_sharding(mesh, ("batch",))) for array in arrays]
+    split = named_sharding(mesh, ("batch",))
+    inputs = [jax.ShapeDtypeStruct((processes * len(x), *x.shape[1:]), x.dtype, sharding=split) for x in arrays]
     pool_variates = config.variate_pooling == "mean"
     lowered = embedding._encode.lower(config.layer, config.pooling, pool_variates, graphdef, state, *inputs)
-    windows = len(batch.context_GxVxT)
+    windows = inputs[0].shape[0]
     flops = encoder_flops(sizes, windows, data.variates, data.length, config.layer)
     parts = {"parameters": shapes, "batch": inputs}
     return Program("feature extraction", lowered, windows // batch_shards(mesh), mesh.devices.size, flops, parts)
