@@ -145,7 +145,7 @@ TOGETHER = [
 
 
 @pytest.mark.parametrize(
-    ("processes", "blows", "steps"), [(1, ALONE, 200), (2, TOGETHER, 100)], ids=["one process", "two processes"]
+    ("processes", "blows", "steps"), [(1, ALONE, 120), (2, TOGETHER, 60)], ids=["one process", "two processes"]
 )
 def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bits(
     runs: Runs, tiny_config: Configure, tmp_path: Path, processes: int, blows: list[tuple], steps: int
@@ -158,8 +158,8 @@ def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bits(
             encoder_batch_size=2,
             max_steps=steps,
             log_interval=1,
-            val_interval=4,
-            save_interval=2,
+            val_interval=6,
+            save_interval=3,
             use_hard_negatives=True,
             hard_negative_memory_size=64,
             evaluate=False,
