@@ -1,6 +1,7 @@
 """The command `python -m train`: train on a configuration, measure, and say where everything is."""
 
 import argparse
+import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,14 +32,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     try:
         options = parse(sys.argv[1:] if arguments is None else arguments)
+        for name in ("absl", "asyncio"):
+            logging.getLogger(name).addFilter(_without_stack)
         # After the arguments are read, so that --help and mistakes answer at once.
         import jax
 
-        from train.evaluate import evaluate
-        from train.loop import train
         from train.processes import Stopped, connect, say
 
         connect(options.coordinator_address, options.num_processes, options.process_id)
+        from train.evaluate import evaluate
+        from train.loop import train
+
         keep_what_is_compiled()
         config = options.config()
         try:
@@ -60,6 +64,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if jax.process_count() > 1:
             print(f"measure it with python -m train.evaluate --run {outcome.run_dir}, on one machine")
     return 0
+
+
+def _without_stack(record: logging.LogRecord) -> bool:
+    # Orbax logs the stack of every thread that could not write; what went wrong is said in one line at the end.
+    record.exc_info = record.exc_text = record.stack_info = None
+    return True
 
 
 def parse(arguments: Sequence[str]) -> "CommandLine":

@@ -4,7 +4,7 @@ import errno
 import math
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -28,7 +28,8 @@ class Checkpoints:
 
     Orbax writes in the background, every process the parts of its devices, beside the place; the first process adds the
     checksums of all files, and the folder gets its name. So a killed run leaves whole checkpoints only. One that has
-    been damaged since is renamed when a run starts, and the one before is used.
+    been damaged since is renamed when a run starts, and the one before is used; where none is left, the run begins
+    anew. Either is said.
     """
 
     def __init__(self, run_dir: Path, *, keep_last: int, keep_every: int | None = None) -> None:
@@ -61,7 +62,9 @@ class Checkpoints:
     ) -> None:
         if error is None:
             self.wait()
-        self._orbax.close()
+        # What could not be written is said again here, in words that would take the place of the plain ones.
+        with suppress(Exception) if error is not None else nullcontext():
+            self._orbax.close()
 
     @property
     def latest(self) -> int | None:
@@ -182,16 +185,22 @@ def _steps(folder: Path) -> list[int]:
 
 
 def _set_damaged_aside(folder: Path) -> None:
+    damaged = False
     for step in reversed(_steps(folder)):
         if (fault := damage(folder / str(step))) is None:
+            if damaged:
+                say(f"the checkpoint of step {step} is used in its place")
             return
+        damaged = True
         aside = folder / f"{step}.damaged"
         number = 1
         while aside.exists():
             number += 1
             aside = folder / f"{step}.damaged-{number}"
         (folder / str(step)).rename(aside)
-        say(f"the checkpoint of step {step} is damaged ({fault}): it is kept as {aside}, and the one before is used")
+        say(f"the checkpoint of step {step} is damaged ({fault}): it is kept as {aside}")
+    if damaged:
+        say("no whole checkpoint is left: the run begins anew")
 
 
 def _seal_unfinished(folder: Path) -> None:

@@ -3,14 +3,18 @@
 import importlib.util
 import json
 import math
+import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import jax
-from tensorboardX import SummaryWriter
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto.event_pb2 import Event, SessionLog
+from tensorboardX.summary import scalar
 
 from train.config import TrainConfig
 
@@ -30,9 +34,14 @@ class MetricsLog:
         if not self._writes:
             return
         path = run_dir / FILE
-        _drop_beyond(path, resumed_from)
-        self._file = path.open("a", buffering=1)  # by line, so that a killed run leaves all but its last line
-        self._tensorboard = SummaryWriter(str(run_dir / "tensorboard"), purge_step=resumed_from + 1)
+        with _plain_refusal(path):
+            _drop_beyond(path, resumed_from)
+            self._file = path.open("a", buffering=1)  # by line, so that a killed run leaves all but its last line
+            (run_dir / "tensorboard").mkdir(exist_ok=True)
+            # Not SummaryWriter: its thread dies where a disk is full, and then the run would wait for it for ever.
+            self._tensorboard = EventsWriter(str(run_dir / "tensorboard" / "events"))
+            begins = SessionLog(status=SessionLog.START)  # TensorBoard forgets what lies beyond
+            self._tensorboard.write_event(Event(wall_time=time.time(), step=resumed_from + 1, session_log=begins))
         self._wandb = _start_wandb(run_dir, config) if config.use_wandb else None
 
     def __enter__(self) -> "MetricsLog":
@@ -43,13 +52,18 @@ class MetricsLog:
     ) -> None:
         if not self._writes:
             return
-        self._file.close()
-        self._tensorboard.close()
+        for file in (self._file, self._tensorboard):
+            with _plain_refusal(Path(self._file.name)) if error is None else suppress(OSError):
+                file.close()
         if self._wandb is not None:
             self._wandb.finish(exit_code=0 if error is None else 1)
 
     def write(self, step: int, kind: str, values: Mapping[str, Any]) -> None:
-        """Writes numbers (and, to the file only, what is not a number) measured after `step` steps."""
+        """Writes numbers (and, to the file only, what is not a number) measured after `step` steps.
+
+        Raises:
+            OSError: They cannot be written, with why.
+        """
         if not self._writes:
             return
         # JSON has no NaN; null is what readers of JSON lines understand.
@@ -57,10 +71,12 @@ class MetricsLog:
             name: None if isinstance(value, float) and not math.isfinite(value) else value
             for name, value in values.items()
         }
-        self._file.write(json.dumps({"step": step, "kind": kind, **plain}) + "\n")
         numbers = {f"{kind}/{name}": value for name, value in values.items() if isinstance(value, int | float)}
-        for name, value in numbers.items():
-            self._tensorboard.add_scalar(name, value, step)
+        with _plain_refusal(Path(self._file.name)):
+            self._file.write(json.dumps({"step": step, "kind": kind, **plain}) + "\n")
+            for name, value in numbers.items():
+                self._tensorboard.write_event(Event(wall_time=time.time(), step=step, summary=scalar(name, value)))
+            self._tensorboard.flush()
         if self._wandb is not None:
             self._wandb.log(numbers, step=step)
 
@@ -95,6 +111,19 @@ def wandb_id(run_dir: Path) -> str:
         beside.write_text(uuid.uuid4().hex)
         beside.rename(path)
     return path.read_text()
+
+
+@contextmanager
+def _plain_refusal(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"metrics cannot be written ({error.strerror}). The checkpoints are whole: make room and start the run "
+            "again",
+            str(path),
+        ) from error
 
 
 def _drop_beyond(path: Path, step: int) -> None:

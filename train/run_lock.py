@@ -32,9 +32,16 @@ def run_lock(run_dir: Path) -> Iterator[None]:
 
 
 def _acquire(run_dir: Path) -> int:
-    run_dir.mkdir(parents=True, exist_ok=True)
     path = run_dir / LOCK_FILE
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"the run's folder cannot be written to ({error.strerror}): give another output_dir",
+            str(run_dir),
+        ) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from train import throughput
 from train.checkpointing import load_model
+from train.chips import Chip
 from train.config import TrainConfig
 from train.data import open_splits
 from train.loop import NonFiniteError, train
@@ -108,6 +110,31 @@ def test_a_run_goes_on_only_with_the_configuration_it_began_with(tiny_config: Co
     with pytest.raises(ValueError, match=r"another configuration(?s:.*)learning_rate: 0\.001 → 0\.5"):
         train(tiny_config(learning_rate=0.5))
     assert train(tiny_config(log_interval=1)).resumed_from == 6
+
+
+def test_a_run_logs_where_and_how_fast_it_runs_and_writes_a_trace_if_asked_to(
+    tiny_config: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chip = Chip("a chip", 1e12, 2**30, 1e11)
+    monkeypatch.setattr(throughput, "chip_of", lambda kind: chip)
+    config = tiny_config(mesh={"data": 4, "fsdp": 2}, max_steps=10, log_interval=5, profile=True)
+    run_dir = train(config).run_dir
+    assert len(list((run_dir / "profile").rglob("*.xplane.pb"))) == 1
+
+    (began,) = metrics(run_dir, "start")
+    assert (began["step"], began["devices"], began["device_kind"], began["processes"]) == (0, 8, "cpu", 1)
+    assert (began["mesh"], began["loss_implementation"]) == ({"data": 4, "fsdp": 2, "tensor": 1}, "plain")
+    assert began["model_flops"] > 0
+
+    lines = metrics(run_dir, "train")
+    assert [line["step"] for line in lines] == [5, 10]
+    for line in lines:
+        assert 0 <= line["input_wait"] < line["step_time"]
+        assert line["windows_per_second"] == pytest.approx(16 / line["step_time"])
+        assert line["windows_per_second_per_chip"] == pytest.approx(line["windows_per_second"] / 8)
+        assert line["utilisation"] == pytest.approx(began["model_flops"] / line["step_time"] / 8e12)
+        assert line["host_memory"] > 10 * 2**20
+        assert all(line[name] > 0 for name in ("grad_norm", "update_norm", "param_norm"))
 
 
 @pytest.mark.parametrize(
