@@ -2,15 +2,15 @@
 
     JAX_PLATFORMS=cpu TPU_SKIP_MDS_QUERY=1 python benchmarks/contrastive_memory.py [--write]
 
-Value and gradient (both towers, scale and bias) in float32 with the default precision of products, D = 512, four
-captions for each window. `--write` puts the table into docs/losses.md. Needs `libtpu` (pip install libtpu, or
-TPU_LIBRARY_PATH).
+Value and gradient (both towers, scale and bias) in float32, D = 512, four captions for each window, with products of
+the default and of the highest precision (jax_default_matmul_precision). `--write` puts the table into docs/losses.md.
+Needs `libtpu` (pip install libtpu, or TPU_LIBRARY_PATH).
 """
 
 import argparse
 import json
 from pathlib import Path
-from typing import get_args
+from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -19,13 +19,17 @@ from jax.experimental import topologies
 from chronos_jax.sharding import make_mesh, named_sharding
 from train.losses import Implementation, Kind, Matches, make_loss
 
+Precision = Literal["default", "highest"]
+
 WIDTH, CAPTIONS = 512, 4
 SIZES = [("v5e:2x4", 32_768), ("v5e:2x4", 131_072), ("v5e:16x16", 1_048_576)]
 PAGE = Path(__file__).parents[1] / "docs" / "losses.md"
 START, END = "<!-- contrastive_memory: start -->\n", "<!-- contrastive_memory: end -->\n"
 
 
-def temporaries(kind: Kind, implementation: Implementation, topology: str, batch_size: int) -> float | None:
+def temporaries(
+    kind: Kind, implementation: Implementation, precision: Precision, topology: str, batch_size: int
+) -> float | None:
     """MiB that a chip holds beside embeddings and gradients; None where the compiler says that they do not fit."""
     mesh = make_mesh(devices=topologies.get_topology_desc(platform="tpu", topology_name=topology).devices)
     loss = make_loss(kind, implementation, mesh)
@@ -46,7 +50,8 @@ def temporaries(kind: Kind, implementation: Implementation, topology: str, batch
         out_shardings=(everywhere, (batch, batch, everywhere, everywhere)),
     )
     try:
-        compiled = gradient.lower(embeddings, embeddings, scalar, scalar, matches).compile()
+        with jax.default_matmul_precision(precision):
+            compiled = gradient.lower(embeddings, embeddings, scalar, scalar, matches).compile()
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
@@ -54,13 +59,13 @@ def temporaries(kind: Kind, implementation: Implementation, topology: str, batch
     return compiled.memory_analysis().temp_size_in_bytes / 2**20
 
 
-def table(rows: dict[tuple[str, str], list[float | None]], sizes: list[tuple[str, int]]) -> str:
-    """The measurements as Markdown: a line for each loss and form, a column for each size."""
-    lines = [f"| loss | form |{''.join(f' {size:,} on {topology} |' for topology, size in sizes)}"]
-    lines.append("| --- | --- |" + " ---: |" * len(sizes))
-    for (kind, implementation), values in rows.items():
+def table(rows: dict[tuple[str, str, str], list[float | None]], sizes: list[tuple[str, int]]) -> str:
+    """The measurements as Markdown: a line for each loss, form and precision, a column for each size."""
+    lines = [f"| loss | form | precision |{''.join(f' {size:,} on {topology} |' for topology, size in sizes)}"]
+    lines.append("| --- | --- | --- |" + " ---: |" * len(sizes))
+    for names, values in rows.items():
         cells = ["does not fit" if value is None else f"{value:,.1f}" for value in values]
-        lines.append(f"| {kind} | {implementation} |{''.join(f' {cell} |' for cell in cells)}")
+        lines.append(f"| {' | '.join([*names, *cells])} |")
     return "\n".join(lines) + "\n"
 
 
@@ -80,15 +85,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--loss", nargs="+", choices=get_args(Kind), default=["infonce", "sigmoid"])
     parser.add_argument("--form", nargs="+", choices=get_args(Implementation), default=list(get_args(Implementation)))
+    parser.add_argument("--precision", nargs="+", choices=get_args(Precision), default=list(get_args(Precision)))
     parser.add_argument("--size", nargs=2, action="append", metavar=("TOPOLOGY", "BATCH"), help="default: all three")
-    parser.add_argument("--json", action="store_true", help="print a list of [loss, form, [MiB or null for each size]]")
+    parser.add_argument(
+        "--json", action="store_true", help="print a list of [loss, form, precision, [MiB or null for each size]]"
+    )
     parser.add_argument("--write", action="store_true", help=f"write the table into {PAGE.parent.name}/{PAGE.name}")
     options = parser.parse_args()
     sizes = [(topology, int(size)) for topology, size in options.size or SIZES]
     rows = {
-        (kind, form): [temporaries(kind, form, *size) for size in sizes]
+        (kind, form, precision): [temporaries(kind, form, precision, *size) for size in sizes]
         for kind in options.loss
         for form in options.form
+        for precision in options.precision
     }
     print(json.dumps([[*name, values] for name, values in rows.items()]) if options.json else table(rows, sizes))
     if options.write:

@@ -2,7 +2,9 @@
 
 import argparse
 import logging
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -32,42 +34,60 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     try:
         options = parse(sys.argv[1:] if arguments is None else arguments)
-        for name in ("absl", "asyncio"):
-            logging.getLogger(name).addFilter(_without_stack)
         # After the arguments are read, so that --help and mistakes answer at once.
-        import jax
-
-        from train.processes import Stopped, connect, say
+        from train.processes import Stopped, connect, leave, say
 
         connect(options.coordinator_address, options.num_processes, options.process_id)
-        from train.evaluate import evaluate
-        from train.loop import train
-
         keep_what_is_compiled()
-        config = options.config()
         try:
-            outcome = train(config, force=options.force)
+            _run(options)
         except Stopped as stopped:
             say(str(stopped))
-            return 0
-        if jax.process_count() == 1 and config.evaluate:
-            evaluate(outcome.run_dir)
+        except (OSError, ValueError, RuntimeError, ImportError) as error:
+            print(f"error: {error}", file=sys.stderr)
+            leave(1)
+            return 1
+    except KeyboardInterrupt:
+        print("interrupted: started again, it goes on from the last checkpoint", file=sys.stderr)
+        return 130
     except (OSError, ValueError, RuntimeError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    return 0
+
+
+def _run(options: "CommandLine") -> None:
+    import jax
+
+    from train.evaluate import evaluate
+    from train.loop import train
+
+    config = options.config()
+    outcome = train(config, force=options.force)
+    alone = jax.process_count() == 1
+    if alone and config.evaluate:
+        evaluate(outcome.run_dir)
     if jax.process_index() == 0:
         resumed = f", resumed from step {outcome.resumed_from}" if outcome.resumed_from else ""
         print(f"{outcome.steps} steps{resumed}")
         for what, name in WRITTEN.items():
             if any(outcome.run_dir.glob(name)):
                 print(f"{what:31} {outcome.run_dir / name}")
-        if jax.process_count() > 1:
+        if not alone:
             print(f"measure it with python -m train.evaluate --run {outcome.run_dir}, on one machine")
-    return 0
+
+
+def become_a_command() -> None:
+    """What holds for a process that is this command, and not for a program that calls `main`."""
+    # Where there is nothing to save, before training and behind it, a request to end is met at once.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    # Orbax shows the stack of every thread that could not write; what went wrong is said in one line at the end.
+    for name in ("absl", "asyncio"):
+        logging.getLogger(name).addFilter(_without_stack)
+    threading.excepthook = lambda failed: print(f"in a thread: {failed.exc_value}", file=sys.stderr)
 
 
 def _without_stack(record: logging.LogRecord) -> bool:
-    # Orbax logs the stack of every thread that could not write; what went wrong is said in one line at the end.
     record.exc_info = record.exc_text = record.stack_info = None
     return True
 
@@ -110,4 +130,5 @@ class CommandLine(OneLineFaults, TrainConfig):
 
 
 if __name__ == "__main__":
+    become_a_command()
     sys.exit(main())

@@ -1,10 +1,11 @@
 """Checkpoints of a run: the best, the last and some between, from which it goes on as if nothing had happened."""
 
 import errno
+import json
 import math
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -17,6 +18,7 @@ from train.processes import on_first, say
 from train.step import Standardisation, TrainState
 
 FOLDER = "checkpoints"
+WRITTEN_WITHIN_S = 300  # else, or where one process cannot write, all end
 Step = Literal["best", "latest"]
 
 
@@ -27,8 +29,8 @@ class Checkpoints:
     (optimiser, step, random key, memory of hard negatives). What a step sees of the data follows from its number.
 
     Orbax writes in the background, every process the parts of its devices, beside the place; the first process adds the
-    checksums of all files, and the folder gets its name. So a killed run leaves whole checkpoints only. One that has
-    been damaged since is renamed when a run starts, and the one before is used; where none is left, the run begins
+    checksums of all files, and the folder gets its name. So a killed run leaves whole checkpoints only. Those that have
+    been damaged since are renamed when a run starts, and the last whole one is used; where none is left, the run begins
     anew. Either is said.
     """
 
@@ -43,6 +45,7 @@ class Checkpoints:
         if keep_every is not None:
             kept.append(policies.EveryNSteps(keep_every))
         context = ocp.Context()
+        context.asynchronous.timeout_secs = WRITTEN_WITHIN_S
         context.asynchronous.post_finalization_callback = lambda: _seal_unfinished(folder)
         self._orbax = ocp.training.Checkpointer(
             folder,
@@ -62,15 +65,23 @@ class Checkpoints:
     ) -> None:
         if error is None:
             self.wait()
-        # What could not be written is said again here, in words that would take the place of the plain ones.
-        with suppress(Exception) if error is not None else nullcontext():
             self._orbax.close()
+        elif jax.process_count() == 1:  # of several, the others may never come to where closing waits for them
+            # What could not be written is said again here, in words that would take the place of the plain ones.
+            with suppress(Exception):
+                self._orbax.close()
 
     @property
     def latest(self) -> int | None:
         """Step of the last checkpoint, None where there is none."""
         latest = self._orbax.latest
         return None if latest is None else latest.step
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether the last checkpoint has a validation loss."""
+        latest = self._orbax.latest
+        return latest is not None and bool(latest.metrics)
 
     @property
     def lowest_val_loss(self) -> float:
@@ -80,6 +91,7 @@ class Checkpoints:
     def save(self, step: int, state: TrainState, val_loss: float | None) -> None:
         """Begins to save the state after `step` steps; with a validation loss it can become the best.
 
+        One of the same step is replaced: it was saved before it was validated.
         The arrays are copied before this returns, the files are written behind. One at a time: it waits for the one
         before.
 
@@ -92,7 +104,10 @@ class Checkpoints:
         self.wait()
         metrics = None if val_loss is None else {"val_loss": val_loss}
         with self._plain_faults(step):
-            self._writing = step, self._orbax.save_checkpointables_async(step, _parts(state), metrics=metrics)
+            response = self._orbax.save_checkpointables_async(
+                step, _parts(state), overwrite=step == self.latest, metrics=metrics
+            )
+            self._writing = step, response
 
     def wait(self) -> None:
         """Waits until what is being saved is on disk.
@@ -109,9 +124,11 @@ class Checkpoints:
         """The latest checkpoint, laid out as `state` is, whatever mesh and processes it was saved from.
 
         Raises:
-            ValueError: Its arrays have other shapes than those of `state`.
+            ValueError: Its arrays have other shapes than those of `state`, or are others; with the first of them.
         """
-        parts = self._orbax.load_checkpointables(None, _parts(state))
+        parts = _parts(state)
+        _check_shapes(self._folder / str(self.latest), parts)
+        parts = self._orbax.load_checkpointables(None, parts)
         return TrainState(**parts["model"], **parts["training"])
 
     @contextmanager
@@ -137,37 +154,81 @@ def has_checkpoint(run_dir: Path) -> bool:
 def load_model(run_dir: Path, step: Step = "best") -> tuple[int, Any, Standardisation]:
     """Parameters of a run on one device, without what only training needs.
 
+    Nothing is written.
+
     Args:
         run_dir: Folder of the run.
-        step: "best" has the lowest validation loss (the latest where none was validated); "latest" is the last.
+        step: "best" has the lowest validation loss of those that are whole (the latest where none was validated);
+            "latest" is the last.
 
     Returns:
         The step, the parameters as nested dictionaries, and the standardisation of features.
 
     Raises:
         FileNotFoundError: The run has no checkpoint.
-        ValueError: The checkpoint is damaged.
+        ValueError: The latest checkpoint is damaged, or with "best" all of them.
     """
     folder = (run_dir / FOLDER).absolute()
     if not folder.is_dir():
         raise FileNotFoundError(f"{run_dir} has no checkpoints: is it the folder of a run that got to its first one?")
-    with ocp.training.Checkpointer(folder) as checkpointer:
-        if checkpointer.latest is None:
-            raise FileNotFoundError(f"{folder} is empty: the run has not got to its first checkpoint")
-        number = checkpointer.latest.step
-        if step == "best":
-            measured = [one for one in checkpointer.checkpoints if one.metrics]
-            number = min(measured, key=lambda one: _val_loss(one.metrics)).step if measured else number
-        if fault := damage(folder / str(number)):
-            raise ValueError(
-                f"the checkpoint {folder / str(number)} is damaged ({fault}): train again from the one before by "
-                "starting the run again, or delete that folder"
-            )
-        stored = ocp.metadata(folder / str(number), "model").metadata
-        device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-        target = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device), stored)
-        model = checkpointer.load_checkpointables(number, {"model": target})["model"]
+    steps = _steps(folder)
+    if not steps:
+        raise FileNotFoundError(f"{folder} is empty: the run has not got to its first checkpoint")
+    faults = {number: damage(folder / str(number)) for number in (steps if step == "best" else steps[-1:])}
+    damaged = [
+        f"the checkpoint {folder / str(number)} is damaged ({fault})" for number, fault in faults.items() if fault
+    ]
+    whole = [number for number, fault in faults.items() if not fault]
+    if not whole:
+        raise ValueError(
+            "; ".join(damaged) + ". Start the run again: it sets aside what is damaged and goes on from the last whole "
+            "one, or begins anew"
+        )
+    for fault in damaged:
+        say(f"{fault}: the best of the others is used")
+    number = min(whole, key=lambda number: (_loss_of(folder / str(number)), -number))
+    # Not by a Checkpointer, which reads something of every checkpoint, damaged ones as well.
+    path = folder / str(number)
+    device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    target = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device),
+        ocp.metadata(path, "model").metadata,
+    )
+    model = ocp.load_checkpointables(path, {"model": target})["model"]
     return number, model["params"], Standardisation(**model["standardisation"])
+
+
+def _loss_of(checkpoint: Path) -> float:
+    metrics = checkpoint / "metrics" / "metrics"
+    return _val_loss(json.loads(metrics.read_text())) if metrics.is_file() else math.inf
+
+
+def _check_shapes(checkpoint: Path, parts: dict[str, Any]) -> None:
+    for name, part in parts.items():
+        made, stored = _shapes(part), _shapes(ocp.metadata(checkpoint, name).metadata)
+        for array in sorted(made.keys() | stored.keys()):
+            here, there = made.get(array), stored.get(array)
+            if here != there:
+                has = f"no {array}" if there is None else f"{array} of shape {there}"
+                makes = "none" if here is None else f"one of shape {here}"
+                raise ValueError(
+                    f"the checkpoint {checkpoint} has {has}, the configuration makes {makes}: that cannot be gone on "
+                    "with. Give the run's own configuration to continue it, or another output_dir to begin a new one"
+                )
+
+
+def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
+    """Of all arrays by name, those of the state or what Orbax tells of them."""
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="."): _stored_shape(leaf)
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+    }
+
+
+def _stored_shape(array: Any) -> tuple[int, ...]:
+    if jax.dtypes.issubdtype(array.dtype, jax.dtypes.prng_key):
+        return jax.eval_shape(jax.random.key_data, array).shape
+    return tuple(array.shape)
 
 
 def _parts(state: TrainState) -> dict[str, Any]:
@@ -185,13 +246,10 @@ def _steps(folder: Path) -> list[int]:
 
 
 def _set_damaged_aside(folder: Path) -> None:
-    damaged = False
-    for step in reversed(_steps(folder)):
+    steps = _steps(folder)
+    for step in reversed(steps):
         if (fault := damage(folder / str(step))) is None:
-            if damaged:
-                say(f"the checkpoint of step {step} is used in its place")
-            return
-        damaged = True
+            continue
         aside = folder / f"{step}.damaged"
         number = 1
         while aside.exists():
@@ -199,8 +257,11 @@ def _set_damaged_aside(folder: Path) -> None:
             aside = folder / f"{step}.damaged-{number}"
         (folder / str(step)).rename(aside)
         say(f"the checkpoint of step {step} is damaged ({fault}): it is kept as {aside}")
-    if damaged:
+    whole = _steps(folder)
+    if steps and not whole:
         say("no whole checkpoint is left: the run begins anew")
+    elif steps and whole[-1] != steps[-1]:
+        say(f"the checkpoint of step {whole[-1]} is used in its place")
 
 
 def _seal_unfinished(folder: Path) -> None:

@@ -5,26 +5,35 @@ import json
 from pathlib import Path
 
 SEAL = "checksums.json"
+METADATA = "_CHECKPOINT_METADATA"  # Orbax writes it beside the parts, and once more after the seal
 
 
 def seal(folder: Path) -> None:
-    """Writes the sha256 of every file in the folder's subfolders into it; what lies beside these may still change."""
+    """Writes the sha256 of every file in the folder's subfolders into it."""
     files = sorted(path for path in folder.glob("*/**/*") if path.is_file())
     digests = {str(path.relative_to(folder)): _sha256(path) for path in files}
     (folder / SEAL).write_text(json.dumps(digests, indent=1))
 
 
 def damage(folder: Path) -> str | None:
-    """What is wrong with a sealed folder, in a few words; None where every file sealed is as it was."""
+    """What is wrong with a sealed folder, in a few words; None where every file sealed is as it was.
+
+    Of Orbax's metadata, which are not sealed, only that they can be read.
+    """
+    name = SEAL
     try:
         digests = json.loads((folder / SEAL).read_text())
+        if not digests:
+            return f"{SEAL} is empty"
         for name, digest in digests.items():
             if not (folder / name).is_file():
                 return f"{name} is missing"
             if _sha256(folder / name) != digest:
                 return f"{name} has changed"
+        name = METADATA
+        json.loads((folder / METADATA).read_text()).items()
     except (OSError, ValueError, AttributeError) as error:
-        return f"{SEAL} cannot be read: {error}"
+        return f"{name} cannot be read: {error}"
     return None
 
 

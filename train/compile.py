@@ -6,6 +6,7 @@ It needs the TPU compiler (`pip install "jax[tpu]"`) and no TPU. What JAX and th
 
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 
 from train.compilation.topology import ENVIRONMENT, REQUIRED
@@ -18,14 +19,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: As on the command line: `--config FILE`, `--topology v5e:16x16`, and keys of the configuration.
 
     Returns:
-        The exit code: 0 where everything fits, 1 where it does not or something is wrong.
+        The exit code: 0 where everything fits, 1 where it does not, 2 where something is wrong.
     """
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     os.environ.update(REQUIRED)
-    from train.compilation.command import run  # JAX reads the environment as it is imported
+    try:
+        from train.compilation.command import run  # JAX reads the environment as it is imported
 
-    return run(sys.argv[1:] if arguments is None else arguments)
+        return run(sys.argv[1:] if arguments is None else arguments)
+    except Exception:  # Python would exit with 1 as well, which says that something does not fit
+        traceback.print_exc()
+        return 2
 
 
 if __name__ == "__main__":

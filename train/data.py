@@ -48,10 +48,16 @@ def open_splits(config: TrainConfig) -> tuple[WindowSplit, WindowSplit]:
 def captions_of(split: WindowSplit, config: TrainConfig) -> list[list[str]]:
     """Captions of each window, of the configured types in turn, at most `max_captions`.
 
+    Equal captions are one string in memory: a home's days repeat, and what is said of them does.
+
     Raises:
         ValueError: Some windows have no caption of these types.
     """
-    captions = [_in_turn(kinds)[: config.max_captions] for kinds in split.captions_by_type(config.caption_types)]
+    strings: dict[str, str] = {}
+    captions = [
+        [strings.setdefault(text, text) for text in _in_turn(kinds)[: config.max_captions]]
+        for kinds in split.captions_by_type(config.caption_types)
+    ]
     if without := [index for index, texts in enumerate(captions) if not texts]:
         raise ValueError(
             f"{len(without)} of {len(captions)} windows have no caption of types {list(config.caption_types)} "

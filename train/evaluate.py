@@ -9,12 +9,14 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
+from chronos_jax.replacing import replacing
 from train.config import TrainConfig
 from train.data import open_splits
 from train.evaluation.plots import plot_confusion, plot_embeddings
 from train.evaluation.report import NOT_MEASURED, Measured, Report, measure
 from train.evaluation.retrieval import KS
 from train.loop import train
+from train.processes import Stopped
 from train.run import TrainedRun, load_run
 
 REPORT_FILE = "evaluation.json"
@@ -66,9 +68,8 @@ def evaluate(run_dir: Path, baseline: bool = True) -> Report:
         report[BASELINE_FOLDER] = measure(_baseline(run.config), *splits).report
     _plot(measured, run_dir)
     text = json.dumps(report, indent=1)
-    beside = (run_dir / REPORT_FILE).with_suffix(".writing")
-    beside.write_text(text + "\n")
-    beside.rename(run_dir / REPORT_FILE)
+    with replacing(run_dir / REPORT_FILE) as beside:
+        beside.write_text(text + "\n")
     report = json.loads(text)  # as any other reader of the file has it
     Console().print(_table(report, run_dir))
     return report
@@ -143,7 +144,7 @@ def main() -> None:
     options = tyro.cli(EvaluateOptions, prog="python -m train.evaluate", use_underscores=True)
     try:
         evaluate(options.run, options.baseline)
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, Stopped) as error:
         sys.exit(f"error: {error}")
 
 

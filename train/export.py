@@ -28,7 +28,8 @@ from chronos_jax.checkpoints.destination import CONFIG, PARAMS, check_destinatio
 from train.config import make_config
 from train.data import open_splits
 from train.encoder import FrozenEncoder, load_encoder
-from train.run import load_run, record_start
+from train.run import load_run
+from train.run_record import record_start
 from train.step import Standardisation
 from train.towers import ProjectionHead, unit
 

@@ -14,7 +14,7 @@ from jaxtyping import Float32, Float64, Int
 from train.feature_files import appearing, write_json
 from train.moments import Moments
 
-OPEN_SHARDS = 256  # each is an open file, of which a process may have about a thousand
+MOST_SHARDS = 4096  # all of them are open at a time, as memory maps
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class Features:
         self.folder, self.encoder_passes = folder, encoder_passes
         self._shards, self._per_shard = shards_of(folder, windows, per_shard), per_shard
         self.shape = windows, np.load(self._shards[0].path, mmap_mode="r").shape[1]
-        self._open = lru_cache(OPEN_SHARDS)(lambda number: self._shards[number].open(self.shape[1]))
+        self._open = lru_cache(MOST_SHARDS)(lambda number: self._shards[number].open(self.shape[1]))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Features, (self.folder, len(self), self._per_shard, self.encoder_passes)

@@ -18,14 +18,14 @@ from jaxtyping import Float32
 from chronos_jax.progress import progress_bar
 from train.encoder import FrozenEncoder
 from train.feature_files import plain_refusal, sweep, write_json
-from train.feature_shards import Features, Shard, shards_of
+from train.feature_shards import MOST_SHARDS, Features, Shard, shards_of
 from train.prefetch import prefetched
-from train.processes import Stopped, barrier, on_first
+from train.processes import Stopped, on_first, same_number, together
 from train.smarthome.dataset import WindowSplit
 
 HEADER = "header.json"  # written last: a folder that has it was complete
 LAYOUT = "layout.json"  # written first: how the windows are cut into shards
-BATCHES_PER_SHARD = 8  # what a killed extraction loses at most; 21 MB of features with the default batch and encoder
+BATCHES_PER_SHARD = 8  # at least; what a killed extraction loses. 21 MB of features with the default batch and encoder
 POLL_S = 0.2
 
 
@@ -63,20 +63,39 @@ class FeatureStore:
         """
         before = encoder.passes
         folder = self.root / feature_key(split.fingerprint, encoder)
-        on_first(lambda: _prepare(folder, BATCHES_PER_SHARD * encoder.batch_size))
+        on_first(lambda: _prepare(folder, _shard_size(len(split), encoder.batch_size)))
         per_shard = _read(folder / LAYOUT)["windows_per_shard"]
         shards = shards_of(folder, len(split), per_shard)
         mine = shards[jax.process_index() :: jax.process_count()]
-        with progress_bar() as progress:
-            task = progress.add_task("encoding windows", total=sum(map(len, mine)))
-            missing = _missing(mine, stop, lambda windows: progress.advance(task, windows))
-            self._encode(missing, split, encoder, stop, lambda windows: progress.advance(task, windows))
-        if jax.process_index() == 0:
-            _wait_for([shard.record for shard in shards], stop)
-            _write_header(folder, Features(folder, len(split), per_shard), split, encoder)
-        _wait_for([folder / HEADER], stop)
-        # Where the header was there before, others may still be replacing damaged shards.
-        barrier(f"features {folder.name}")
+        # What a process leaves that ends before it is done, for those that wait for its shards.
+        ended = folder / f".ended-{same_number():016x}"
+
+        def stops() -> bool:
+            return stop() or ended.exists()
+
+        def complete() -> None:
+            with progress_bar() as progress:
+                task = progress.add_task("encoding windows", total=sum(map(len, mine)))
+                missing = _missing(mine, stops, lambda windows: progress.advance(task, windows))
+                self._encode(missing, split, encoder, stops, lambda windows: progress.advance(task, windows))
+            if jax.process_index() == 0:
+                _wait_for([shard.record for shard in shards], stops)
+                _write_header(folder, Features(folder, len(split), per_shard), split, encoder)
+            _wait_for([folder / HEADER], stops)
+
+        def complete_or_tell() -> None:
+            try:
+                complete()
+            except BaseException:
+                if jax.process_count() > 1:
+                    ended.touch()
+                raise
+
+        try:
+            together(complete_or_tell)
+        finally:
+            if jax.process_index() == 0:
+                ended.unlink(missing_ok=True)
         return Features(folder, len(split), per_shard, encoder.passes - before)
 
     def _encode(
@@ -117,17 +136,27 @@ def feature_key(data_fingerprint: str, encoder: FrozenEncoder) -> str:
     return hashlib.sha256(content.encode()).hexdigest()
 
 
+def _shard_size(windows: int, batch_size: int) -> int:
+    batches = -(-windows // batch_size)
+    return batch_size * max(BATCHES_PER_SHARD, -(-batches // MOST_SHARDS))
+
+
 def _batches(shard: Shard, size: int) -> list[range]:
     return [range(first, min(first + size, shard.behind)) for first in range(shard.first, shard.behind, size)]
 
 
 def _prepare(folder: Path, per_shard: int) -> None:
-    """Makes the folder, unless it is there, and decides how the windows are cut: as they were, if they were."""
+    """Makes the folder, unless it is there, and decides how the windows are cut: as they were, if they were.
+
+    Where the two files that say so differ, the header counts: it was written for shards that are there.
+    """
     with plain_refusal(folder):
         folder.mkdir(parents=True, exist_ok=True)
     sweep(folder)
-    if not _windows_per_shard(folder / LAYOUT):
-        write_json(folder / LAYOUT, {"windows_per_shard": _windows_per_shard(folder / HEADER) or per_shard})
+    begun = _windows_per_shard(folder / LAYOUT)
+    size = _windows_per_shard(folder / HEADER) or begun or per_shard
+    if begun != size:
+        write_json(folder / LAYOUT, {"windows_per_shard": size})
 
 
 def _windows_per_shard(path: Path) -> int | None:
@@ -157,8 +186,8 @@ def _write_header(folder: Path, features: Features, split: WindowSplit, encoder:
 
 
 def _missing(shards: Sequence[Shard], stop: Callable[[], bool], advance: Callable[[int], object]) -> list[Shard]:
-    """Shards that are not there or not as they were written."""
-    missing = []
+    """Shards that are not there or not as they were written. How many are damaged is said in one line."""
+    missing, damaged = [], []
     complete = bool(shards) and (shards[0].folder / HEADER).exists()
     for shard in shards:
         _end_if(stop)
@@ -167,8 +196,10 @@ def _missing(shards: Sequence[Shard], stop: Callable[[], bool], advance: Callabl
             continue
         missing.append(shard)
         if complete or shard.record.exists():  # otherwise it just has not been computed yet
-            message = f"stored features {shard.path} are damaged ({fault}): computing them again"
-            print(message, file=sys.stderr, flush=True)
+            damaged.append(f"{shard.path}: {fault}")
+    if damaged:
+        message = f"damaged shards of stored features: {len(damaged)} of {len(shards)}, such as {damaged[0]}"
+        print(f"{message}. They are computed again", file=sys.stderr, flush=True)
     return missing
 
 

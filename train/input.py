@@ -1,10 +1,11 @@
 """Batches for training: which windows with which captions at which step, and their rows on the devices."""
 
 import math
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, SupportsIndex
 
 import grain
 import jax
@@ -109,21 +110,41 @@ def stop_flags(mesh: Mesh, stop: bool) -> Int[Array, " shards"]:
     return layout.place(np.full(len(layout.local_rows), stop, np.int32))
 
 
+@dataclass(frozen=True)
+class _Draws:
+    """For every step the windows of this process's rows and the position of a caption among those of each.
+
+    A step is drawn by itself, and of the order only the rows that are asked for: what it costs does not grow with the
+    split, nor with the processes. A data source for Grain.
+    """
+
+    counts_N: Int[np.ndarray, " n"]  # captions of each window
+    batch_size: int
+    local_rows: Int[np.ndarray, " r"]
+    seed: int
+
+    def __len__(self) -> int:
+        return sys.maxsize  # as many epochs as are asked for
+
+    def __getitem__(self, step: SupportsIndex) -> tuple[np.ndarray, np.ndarray]:
+        step, windows = step.__index__(), len(self.counts_N)
+        epoch, number = divmod(step, windows // self.batch_size)
+        order = int(np.random.SeedSequence((self.seed, epoch)).generate_state(1)[0])
+        drawn = (
+            grain.experimental.index_shuffle(position, max_index=windows - 1, seed=order, rounds=4)
+            for position in (number * self.batch_size + self.local_rows).tolist()
+        )
+        windows_R = np.fromiter(drawn, np.int64, len(self.local_rows))
+        chance_R = np.random.default_rng((self.seed, step)).random(self.batch_size)[self.local_rows]
+        return windows_R, (chance_R * self.counts_N[windows_R]).astype(np.int64)
+
+
 class _Gather(grain.transforms.Map):
-    def __init__(self, examples: Examples, local_rows: np.ndarray) -> None:
-        self.examples, self.local_rows = examples, local_rows
+    def __init__(self, examples: Examples) -> None:
+        self.examples = examples
 
     def map(self, drawn: tuple[np.ndarray, np.ndarray]) -> Batch:
-        windows_B, draws_B = drawn
-        return self.examples.gather(windows_B[self.local_rows], draws_B[self.local_rows])
-
-
-class _DrawCaptions(grain.transforms.RandomMap):
-    def __init__(self, counts_N: np.ndarray) -> None:
-        self.counts_N = counts_N
-
-    def random_map(self, windows_B: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        return windows_B, rng.integers(self.counts_N[windows_B])
+        return self.examples.gather(*drawn)
 
 
 def training_batches(
@@ -132,8 +153,8 @@ def training_batches(
     """Batches on the devices without end, in another order and with other captions each epoch.
 
     What a step sees is a function of the seed and the step alone. So a run resumes at any step without a state of the
-    input, and neither the mesh nor the number of processes or workers changes anything. The order over all processes is
-    drawn everywhere, and each process gathers only its own rows. Windows that do not fill a batch are left out of that
+    input, and neither the mesh nor the number of processes or workers changes anything. Each process draws and
+    gathers only its own rows. Windows that do not fill a batch are left out of that
     epoch. Two batches are made ready on the devices while a step runs.
 
     Args:
@@ -143,16 +164,9 @@ def training_batches(
         start: Batches to pass over: the steps that were done before.
         workers: Processes that gather; 0 for threads of this one.
     """
-    drawn = (
-        grain.MapDataset.range(len(examples.features))
-        .seed(seed)
-        .shuffle()
-        .batch(layout.batch_size, drop_remainder=True)
-        .random_map(_DrawCaptions(examples.captions.counts_N))
-        .repeat()
-        .map(_Gather(examples, layout.local_rows))
-    )
-    batches = prefetched(drawn[start:], workers).map(layout.to_devices)
+    draws = _Draws(examples.captions.counts_N, layout.batch_size, layout.local_rows, seed)
+    drawn = grain.MapDataset.source(draws)[start:].map(_Gather(examples))
+    batches = prefetched(drawn, workers).map(layout.to_devices)
     return iter(grain.experimental.ThreadPrefetchIterDataset(batches, prefetch_buffer_size=2))
 
 
@@ -177,6 +191,6 @@ def validation_batches(examples: Examples, mesh: Mesh, *, batch_size: int) -> It
     batches = -(-rows // (batch_size // shards))
     size = rows // batches * shards
     layout = BatchLayout(mesh, size)
-    gather = _Gather(examples, layout.local_rows)
+    first_R = np.zeros(len(layout.local_rows), np.int64)
     for start in range(0, batches * size, size):
-        yield layout.to_devices(gather.map((np.arange(start, start + size), np.zeros(size, np.int32))))
+        yield layout.to_devices(examples.gather(start + layout.local_rows, first_R))

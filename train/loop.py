@@ -25,8 +25,9 @@ from train.input import BatchLayout, Captions, Examples, stop_flags, training_ba
 from train.metrics import MetricsLog, check_wandb
 from train.optimizer import learning_rate_schedule, make_optimizer
 from train.processes import Stopped, on_first, stop_requests
-from train.run import make_model, record_start, text_inputs_of
+from train.run import make_model, text_inputs_of
 from train.run_lock import run_lock
+from train.run_record import record_change, record_start
 from train.step import (
     Metrics,
     NotFinite,
@@ -99,6 +100,7 @@ def _train(config: TrainConfig, mesh: Mesh, stop: Callable[[], bool], force: boo
     on_first(lambda: record_start(config, inputs, text_inputs, force=force))
     store = FeatureStore(config.features_dir or config.output_dir / "features", config.num_workers)
     train_features, val_features = (store.get(split, encoder, stop) for split in (train_split, val_split))
+    del encoder  # and with it its weights on the devices
     examples, val_examples = Examples(train_features, train_texts), Examples(val_features, val_texts)
 
     steps_per_epoch = len(train_split) // config.batch_size
@@ -117,14 +119,16 @@ def _train(config: TrainConfig, mesh: Mesh, stop: Callable[[], bool], force: boo
     layout = BatchLayout(mesh, config.batch_size)
     flags = [stop_flags(mesh, stop) for stop in (False, True)]
 
-    def validate(batches: int | None = None) -> dict[str, float]:
+    def validate(batches: int | None = None) -> dict[str, float] | None:
         windows = validation_batches(val_examples, mesh, batch_size=config.batch_size)
-        return _mean(validation_step(state, batch) for batch in islice(windows, batches))
+        return _mean(validation_step(state, batch, flags[stop()]) for batch in islice(windows, batches))
 
     with Checkpoints(config.output_dir, keep_last=config.keep_last, keep_every=config.keep_every) as checkpoints:
         resumed_from = checkpoints.latest or 0
         if resumed_from:
             state = checkpoints.restore(state)
+        if force:
+            on_first(lambda: record_change(config, inputs, text_inputs))
         batches = training_batches(examples, layout, seed=config.seed, start=resumed_from, workers=config.num_workers)
         flops = training_flops(state.params, config.batch_size, len(state.memory.text_ids_M) if state.memory else 0)
         throughput = Throughput(mesh, config.batch_size, flops)
@@ -151,6 +155,30 @@ def _train(config: TrainConfig, mesh: Mesh, stop: Callable[[], bool], force: boo
             task = progress.add_task("training", total=total_steps, completed=resumed_from, numbers="")
             pending: tuple[int, Metrics, NotFinite] | None = None
             lowest = checkpoints.lowest_val_loss
+
+            def conclude(step: int, *, validates: bool, saves: bool, stops: bool) -> None:
+                """Validates and saves after a step, and ends the run where it is to stop."""
+                nonlocal lowest
+                validation = validate() if validates else None
+                stops |= validates and validation is None
+                val_loss = None
+                if validation is not None:
+                    log.write(step, "validation", validation)
+                    val_loss = validation["loss"]
+                best = val_loss is not None and not val_loss >= lowest  # NaN is, too, and ends the run
+                if saves or stops or best:
+                    # Where it is not validated, one batch tells whether what is saved can be gone on with.
+                    one = validate(batches=1) if val_loss is None else validation
+                    _check_finite_after(step, state, None if one is None else one["loss"])
+                    checkpoints.save(step, state, val_loss)
+                    lowest = min(lowest, math.inf if val_loss is None else val_loss)
+                if stops and (step < total_steps or validation is None):
+                    checkpoints.wait()
+                    raise Stopped(f"stopped after step {step} of {total_steps}, now saved: start it again to go on")
+
+            owed = resumed_from % val_interval == 0 or resumed_from == total_steps
+            if resumed_from and owed and not checkpoints.is_measured:
+                conclude(resumed_from, validates=True, saves=True, stops=False)  # it was stopped while it validated
             throughput.start(resumed_from)
             for step in range(resumed_from + 1, total_steps + 1):
                 with throughput.waiting():
@@ -160,6 +188,8 @@ def _train(config: TrainConfig, mesh: Mesh, stop: Callable[[], bool], force: boo
                 # A step behind, so that the devices do not wait for the look at their result. All processes see the
                 # same, and so stop after the same step.
                 stops = pending is not None and _look(*pending)
+                if step == resumed_from + 2:
+                    throughput.start(step - 1)  # the first step waited for the compiler
                 pending = (step, metrics, finite)
                 progress.advance(task)
                 logs, validates = step % config.log_interval == 0, step % val_interval == 0
@@ -172,22 +202,7 @@ def _train(config: TrainConfig, mesh: Mesh, stop: Callable[[], bool], force: boo
                     numbers = _numbers(metrics) | throughput.numbers(step) | {"epoch": step / steps_per_epoch}
                     log.write(step, "train", numbers)
                     _show(progress, task, numbers)
-                val_loss = None
-                if validates or ends:
-                    validation = validate()
-                    log.write(step, "validation", validation)
-                    val_loss = validation["loss"]
-                best = val_loss is not None and not val_loss >= lowest  # NaN is, too, and ends the run
-                if saves or ends or stops or best:
-                    # Where it is not validated, one batch tells whether what is saved can be gone on with.
-                    _check_finite_after(step, state, validate(batches=1)["loss"] if val_loss is None else val_loss)
-                    checkpoints.save(step, state, val_loss)
-                    lowest = min(lowest, math.inf if val_loss is None else val_loss)
-                if stops and not ends:
-                    checkpoints.wait()
-                    raise Stopped(
-                        f"stopped after step {step} of {total_steps}, which is saved: start it again to go on"
-                    )
+                conclude(step, validates=validates or ends, saves=saves or ends, stops=stops)
                 throughput.start(step)
     return Outcome(config.output_dir, max(total_steps, resumed_from), resumed_from, sum(passes.values()))
 
@@ -211,16 +226,21 @@ def _check_sizes(config: TrainConfig, validation_windows: int, mesh: Mesh) -> No
         )
 
 
-def _mean(measured: Iterable[Metrics]) -> dict[str, float]:
-    """Means over batches; one is computed while another is fetched, so that few are in memory at a time."""
-    numbers, pending = [], None
+def _mean(measured: Iterable[Metrics]) -> dict[str, float] | None:
+    """Means over batches; None where a process wants to stop before the last.
+
+    One batch is computed while the one before is fetched, so that few are in memory at a time.
+    """
+    fetched: list[Metrics] = []
+    pending = None
     for metrics in measured:
         if pending is not None:
-            numbers.append(_numbers(pending))
+            fetched.append(jax.device_get(pending))
+            if fetched[-1]["stop"]:
+                return None
         pending = metrics
-    assert pending is not None, "a split is never empty here"
-    numbers.append(_numbers(pending))
-    return {name: float(np.mean([one[name] for one in numbers])) for name in pending}
+    fetched.append(jax.device_get(pending))
+    return {name: float(np.mean([one[name] for one in fetched])) for name in fetched[0] if name != "stop"}
 
 
 def _numbers(metrics: Metrics) -> dict[str, float]:
@@ -253,10 +273,10 @@ def _look(step: int, metrics: Metrics, finite: NotFinite) -> bool:
     )
 
 
-def _check_finite_after(step: int, state: TrainState, val_loss: float) -> None:
+def _check_finite_after(step: int, state: TrainState, val_loss: float | None) -> None:
     """The loss of a step is that of the parameters before it: what it made of them shows only here."""
     names = _not_finite(jax.device_get(finite_leaves(state.params)))
-    if names or not np.isfinite(val_loss):
+    if names or (val_loss is not None and not np.isfinite(val_loss)):
         raise NonFiniteError(
             f"after step {step} the validation loss is {val_loss}"
             + (f"; not finite are parameters: {', '.join(names)}" if names else "")

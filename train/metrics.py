@@ -16,6 +16,7 @@ from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.summary import scalar
 
+from chronos_jax.replacing import replacing
 from train.config import TrainConfig
 
 FILE = "metrics.jsonl"
@@ -107,9 +108,8 @@ def wandb_id(run_dir: Path) -> str:
     """The name under which Weights & Biases knows this run, drawn at its start; folders of equal name share none."""
     path = run_dir / WANDB_ID_FILE
     if not path.exists():
-        beside = path.with_suffix(".writing")
-        beside.write_text(uuid.uuid4().hex)
-        beside.rename(path)
+        with replacing(path) as beside:
+            beside.write_text(uuid.uuid4().hex)
     return path.read_text()
 
 
@@ -130,9 +130,8 @@ def _drop_beyond(path: Path, step: int) -> None:
     if not path.exists():
         return
     kept = [line for line in path.read_text().splitlines() if _is_until(line, step)]
-    beside = path.with_suffix(".writing")
-    beside.write_text("".join(line + "\n" for line in kept))
-    beside.rename(path)
+    with replacing(path) as beside:
+        beside.write_text("".join(line + "\n" for line in kept))
 
 
 def _is_until(line: str, step: int) -> bool:

@@ -28,9 +28,10 @@ def empty_memory(size: int, width: int) -> Memory:
 def remember(memory: Memory, text_BxD: Float[Array, "b d"], text_ids_B: Int[Array, " b"]) -> Memory:
     """Puts a batch in front; what no longer fits is forgotten, oldest first. No gradient flows into the memory."""
     size = len(memory.text_ids_M)
+    # Cut first: of a batch that is larger than the memory, only what stays is sent to all devices.
+    text_BxD, text_ids_B = jax.lax.stop_gradient(text_BxD[:size]), text_ids_B[:size]
     return Memory(
-        jnp.concatenate([jax.lax.stop_gradient(text_BxD), memory.text_MxD])[:size],
-        jnp.concatenate([text_ids_B, memory.text_ids_M])[:size],
+        jnp.concatenate([text_BxD, memory.text_MxD])[:size], jnp.concatenate([text_ids_B, memory.text_ids_M])[:size]
     )
 
 

@@ -1,5 +1,9 @@
 """Reading ahead: batches are made while the devices are busy with those before."""
 
+import os
+import threading
+import time
+from functools import partial
 from typing import TypeVar
 
 import grain
@@ -21,4 +25,16 @@ def prefetched(batches: "grain.MapDataset[Element]", workers: int) -> "grain.Ite
     # Grain's worker processes read settings from absl's flags, which only absl programs parse.
     if not flags.FLAGS.is_parsed():
         flags.FLAGS.mark_as_parsed()
-    return ahead.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=2))
+    options = grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=2)
+    return ahead.mp_prefetch(options, worker_init_fn=partial(_end_with, os.getpid()))
+
+
+def _end_with(parent: int, worker: int, workers: int) -> None:
+    """Ends this worker when its parent is gone: one that was killed has not told it to."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -1,29 +1,37 @@
 """Several processes that train together: how they find each other, wait for each other, and end together."""
 
-import builtins
 import json
 import os
+import secrets
 import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-MESSAGE_BYTES = 8192  # room for what the first process tells the others
+Result = TypeVar("Result")
+
+MESSAGE_BYTES = 16384  # room for what a process tells the others
 VARIABLES = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
 FOUND_WITHIN_S = 300  # machines of a pod do not all start in the same minute
 LOST_AFTER_S = 30  # a process that has not been heard of for so long is lost, and the others end
+LEAVES_WITHIN_S = 60  # at the end of a run all wait so long for each other
 
 
 class Stopped(Exception):  # noqa: N818 - not an error: the run was asked to end, and can be resumed
     """The run ended because it was asked to (SIGTERM); started again, it goes on."""
+
+
+# Failures that keep their type in the other processes, the special before the general.
+TOLD = (Stopped, FileNotFoundError, FileExistsError, PermissionError, OSError, ImportError, ValueError, RuntimeError)
 
 
 def connect(coordinator: str | None = None, processes: int | None = None, process: int | None = None) -> None:
@@ -89,6 +97,7 @@ def _check_free(port: int) -> None:
 def _find_others(*place: Any, **options: Any) -> None:
     # JAX ends the program with a stack trace where they do not come in time. So it waits longer than we do, and aside.
     options |= {"initialization_timeout": 2 * FOUND_WITHIN_S, "heartbeat_timeout_seconds": LOST_AFTER_S}
+    options |= {"shutdown_timeout_seconds": LEAVES_WITHIN_S}
     failures: list[Exception] = []
 
     def find() -> None:
@@ -110,35 +119,64 @@ def _find_others(*place: Any, **options: Any) -> None:
         )
 
 
-def barrier(name: str) -> None:
-    """Waits until all processes are here; alone, does nothing. All must come to the same barriers in the same order."""
-    if jax.process_count() > 1:
-        multihost_utils.sync_global_devices(name)
+def together(work: Callable[[], Result]) -> Result:
+    """Work that every process does for itself; all return when the last is done. What fails in one fails in all.
+
+    Raises:
+        Exception: What `work` raises; in the other processes one of the types in `TOLD`, with the same message. Where
+            some were stopped and others failed, the failure counts.
+    """
+    if jax.process_count() == 1:
+        return work()
+    failure: Exception | None = None
+    try:
+        result = work()
+    except Exception as error:
+        failure = error
+    told = np.frombuffer(_in_bytes(failure), np.uint8)
+    heard = [json.loads(bytes(row)) for row in np.asarray(multihost_utils.process_allgather(told))]
+    failures = [(name, message) for name, message in filter(None, heard) if name != Stopped.__name__]
+    if failure is not None and not (failures and isinstance(failure, Stopped)):
+        raise failure
+    for name, message in failures or filter(None, heard):
+        raise next(kind for kind in TOLD if kind.__name__ == name)(message)
+    return result
 
 
-def on_first(work: Callable[[], None]) -> None:
+def same_number() -> int:
+    """A random number, the same in all processes."""
+    return int(multihost_utils.broadcast_one_to_all(np.int32(secrets.randbits(31))))
+
+
+def on_first(work: Callable[[], object]) -> None:
     """Work that the first process does while the others wait for it; its failure is everybody's.
 
     Raises:
-        Exception: What `work` raises; in the other processes an exception of the same built-in type and message.
+        Exception: As `together`.
+    """
+    together(lambda: work() if jax.process_index() == 0 else None)
+
+
+def _in_bytes(failure: Exception | None) -> bytes:
+    told = None
+    if failure is not None:
+        kind = next((kind for kind in TOLD if isinstance(failure, kind)), RuntimeError)
+        told = kind.__name__, str(failure)[: MESSAGE_BYTES // 12 - 8]  # of which JSON makes twelve bytes a character
+    return json.dumps(told).encode().ljust(MESSAGE_BYTES)
+
+
+def leave(code: int) -> None:
+    """Ends this process, where it is one of several, without waiting for the others, which may wait for it.
+
+    They notice: at once where they talk to it, or in `LOST_AFTER_S`. Alone, this returns.
     """
     if jax.process_count() == 1:
-        work()
         return
-    failure: Exception | None = None
+    sys.stdout.flush()
+    sys.stderr.flush()
     if jax.process_index() == 0:
-        try:
-            work()
-        except Exception as error:
-            failure = error
-    kind = next((base.__name__ for base in type(failure).__mro__ if hasattr(builtins, base.__name__)), "")
-    told = json.dumps([kind, str(failure)[: MESSAGE_BYTES // 8]] if failure else None).encode()
-    message = np.frombuffer(told.ljust(MESSAGE_BYTES), np.uint8)
-    heard = json.loads(bytes(np.asarray(multihost_utils.broadcast_one_to_all(message))))
-    if failure is not None:
-        raise failure
-    if heard is not None:
-        raise getattr(builtins, heard[0])(heard[1])
+        time.sleep(2)  # all end with the first, so those that fail likewise may say why
+    os._exit(code)
 
 
 def say(message: str) -> None:

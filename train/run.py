@@ -1,9 +1,7 @@
-"""The folder of a run: what it was configured with, and how the trained towers are read back from it."""
+"""The towers of a run: how they are made, and how the trained ones are read back from its folder."""
 
-import json
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -16,62 +14,10 @@ from jaxtyping import Float
 from train.checkpointing import Step, has_checkpoint, load_model
 from train.config import TrainConfig, read_config
 from train.encoder import FrozenEncoder, load_encoder
-from train.processes import say
+from train.run_record import CONFIG_FILE, read_record, read_vocabulary
 from train.step import Standardisation
 from train.text import BAG_OF_WORDS, PrecomputedEmbeddings, TextInputs, WordVocabulary
 from train.towers import AlignmentModel, BagOfWordsTower, ProjectionHead
-
-CONFIG_FILE = "config.json"
-TEXT_VOCABULARY_FILE = "text_vocabulary.json"
-LIBRARIES = ("chronos-jax", "jax", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
-
-
-def record_start(config: TrainConfig, inputs: dict[str, Any], text_inputs: TextInputs, *, force: bool = False) -> None:
-    """Begins a run (config.json, text vocabulary), or checks that the one that is there can go on with this.
-
-    Until its first checkpoint there is nothing to go on with, and a run begins anew.
-
-    Args:
-        config: The resolved configuration; its `output_dir` is the folder.
-        inputs: Hashes and identities of what the run reads besides: data, encoder.
-        text_inputs: What captions become; a vocabulary is kept with the run, a file of embeddings stays where it is.
-        force: Go on although something differs; the folder's config.json then says what it is now.
-
-    Raises:
-        ValueError: The folder has a run with another configuration, or made from other data or another encoder, and
-            `force` is not set; or its config.json is not a run's.
-    """
-    path = config.output_dir / CONFIG_FILE
-    config = config.with_absolute_paths()
-    inputs = inputs | {"texts": text_inputs.fingerprint}
-    if path.exists() and "run" not in json.loads(path.read_text()):
-        raise ValueError(
-            f"{path} is a configuration but no record of a run, which would replace it: move that file elsewhere, or "
-            "give another output_dir"
-        )
-    if has_checkpoint(config.output_dir):
-        differences = read_config(path).with_absolute_paths().differences(config)
-        stored = json.loads(path.read_text())["run"]["inputs"]
-        differences += [
-            f"{key}: {stored.get(key)!r} → {inputs[key]!r}" for key in inputs if stored.get(key) != inputs[key]
-        ]
-        if not differences:
-            return
-        listed = "\n  ".join(differences)
-        if not force:
-            raise ValueError(
-                f"{config.output_dir} holds a run that began with another configuration or other data:\n  {listed}\n"
-                "Give the same ones to continue it, another output_dir to begin a new one, or --force to go on all the "
-                "same"
-            )
-        say(f"going on although the run began with another configuration or other data:\n  {listed}")
-    content = config.model_dump(mode="json") | {"run": {"inputs": inputs, "versions": _versions()}}
-    config.output_dir.mkdir(parents=True, exist_ok=True)
-    if isinstance(text_inputs, WordVocabulary):
-        text_inputs.save(config.output_dir / TEXT_VOCABULARY_FILE)
-    beside = path.with_suffix(".writing")
-    beside.write_text(json.dumps(content, indent=1))
-    beside.rename(path)  # last of all: a folder with a config.json is a run that began
 
 
 def text_inputs_of(config: TrainConfig, captions: list[list[str]]) -> TextInputs:
@@ -159,15 +105,17 @@ def load_run(run_dir: Path, step: Step = "best") -> TrainedRun:
         step: "best" for the lowest validation loss, "latest" for the last checkpoint.
 
     Raises:
-        FileNotFoundError: There is no run, or it has no checkpoint.
+        FileNotFoundError: There is no run, or it has no checkpoint, or a file of it is missing.
+        ValueError: A file of it is damaged.
     """
-    if not (run_dir / CONFIG_FILE).is_file():
-        raise FileNotFoundError(f"{run_dir} has no {CONFIG_FILE}: it is not the folder of a run")
+    if read_record(run_dir) is None:
+        missing = "put it back" if has_checkpoint(run_dir) else "it is not the folder of a run"
+        raise FileNotFoundError(f"{run_dir} has no {CONFIG_FILE}: {missing}")
     config = read_config(run_dir / CONFIG_FILE).model_copy(update={"output_dir": run_dir})
     number, params, standardisation = load_model(run_dir, step)
     text_inputs: TextInputs
     if config.text_model_name == BAG_OF_WORDS:
-        text_inputs = WordVocabulary.load(run_dir / TEXT_VOCABULARY_FILE)
+        text_inputs = read_vocabulary(run_dir)
     else:
         text_inputs = PrecomputedEmbeddings.load(Path(config.text_model_name))
     model = make_model(config, len(standardisation.mean_F), text_inputs)
@@ -183,13 +131,3 @@ def _embed_features(model: AlignmentModel, standardisation: Standardisation, fea
 @jax.jit
 def _embed_texts(model: AlignmentModel, inputs_BxK: jax.Array) -> jax.Array:
     return model.embed_text(inputs_BxK)
-
-
-def _versions() -> dict[str, str]:
-    versions = {}
-    for name in LIBRARIES:
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:  # chronos-jax, where it runs from a checkout that is not installed
-            versions[name] = "not installed"
-    return versions

@@ -50,9 +50,19 @@ def _acquire(run_dir: Path) -> int:
         raise RuntimeError(f"{run_dir} is in use by {holder}: wait for it to end, or give another output_dir") from None
     except OSError as error:
         say(f"{run_dir} cannot be locked ({error.strerror}): see to it that no other run uses it")
+    if not _is_there(path, descriptor):  # removed meanwhile, by a run that nothing came of
+        os.close(descriptor)
+        return _acquire(run_dir)
     os.truncate(descriptor, 0)
     os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
     return descriptor
+
+
+def _is_there(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
 
 
 def _release(run_dir: Path, descriptor: int) -> None:

@@ -67,7 +67,7 @@ class NotFinite(NamedTuple):
 
 
 TrainStep = Callable[[TrainState, Batch, Stop], tuple[TrainState, Metrics, NotFinite]]
-ValidationStep = Callable[[TrainState, Batch], Metrics]
+ValidationStep = Callable[[TrainState, Batch, Stop], Metrics]
 
 
 def abstract_state(
@@ -222,17 +222,18 @@ def make_train_step(
 
 
 def make_validation_step(model: AlignmentModel, config: TrainConfig, mesh: Mesh) -> ValidationStep:
-    """One jitted function (state, batch) → loss and accuracies, without dropout and without hard negatives."""
+    """One jitted function (state, batch, stop) → stop, loss and accuracies, without dropout and hard negatives."""
     graphdef = nnx.graphdef(model)
     contrast = loss_function(config, mesh)
 
     @partial(jax.jit, out_shardings=named_sharding(mesh))
-    def validation_step(state: TrainState, batch: Batch) -> Metrics:
+    def validation_step(state: TrainState, batch: Batch, stop: Stop) -> Metrics:
         model = nnx.merge(graphdef, nnx.State(state.params))
         sensor_BxD = model.embed_sensor(state.standardisation(batch.features_BxF))
         text_BxD = model.embed_text(batch.text_inputs_BxK)
         fitting = matches(batch, config.multi_positive)
-        return contrast(sensor_BxD, text_BxD, model.logit_scale(), model.bias[...], fitting)._asdict()
+        told_apart = contrast(sensor_BxD, text_BxD, model.logit_scale(), model.bias[...], fitting)
+        return {"stop": stop.sum(), **told_apart._asdict()}
 
     return validation_step
 

@@ -2,13 +2,12 @@
 
 import re
 import sys
-import tempfile
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from chronos_jax.replacing import replacing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -130,12 +129,3 @@ def write_table(table: "pd.DataFrame", path: Path | None) -> None:
             table.to_parquet(beside, index=False)
         else:
             table.to_csv(beside, index=False)
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A file of the same name in a folder beside, which takes its place when the block ends without an error."""
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
-        beside = Path(folder) / path.name
-        yield beside
-        beside.replace(path)

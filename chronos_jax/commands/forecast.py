@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from chronos_jax.commands.files import check_output, check_picture, read_table, replacing, shown
+from chronos_jax.commands.files import check_output, check_picture, read_table, shown
 from chronos_jax.commands.options import SeriesOptions, without_default
 from chronos_jax.commands.words import words_of_the_shell
+from chronos_jax.replacing import replacing
 
 if TYPE_CHECKING:
     import pandas as pd

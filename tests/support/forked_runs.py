@@ -157,11 +157,12 @@ def _child(order: dict) -> None:
         import jax
 
         from train import processes
-        from train.__main__ import main
+        from train.__main__ import become_a_command, main
 
         jax.config.update("jax_num_cpu_devices", order["devices"])
         jax.config.update("jax_default_matmul_precision", "highest")
         processes.LOST_AFTER_S = 5  # a lost process is noticed sooner
+        become_a_command()
         code = main(order["arguments"])
     except BaseException:
         traceback.print_exc()

@@ -94,6 +94,67 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_used(
     assert load_model(tmp_path, "latest")[0] == 2
 
 
+@pytest.fixture
+def three(tmp_path: Path) -> Path:
+    """A run with checkpoints 1, 2 and 3, of which the first is the best and the last was not validated."""
+    with Checkpoints(tmp_path, keep_last=3) as checkpoints:
+        for step, loss in enumerate((1.0, 2.0, None), start=1):
+            checkpoints.save(step, a_state(step), loss)
+    return tmp_path
+
+
+def break_the_metadata(checkpoint: Path) -> None:
+    (checkpoint / "_CHECKPOINT_METADATA").write_text("{")
+
+
+@pytest.mark.parametrize("break_it", [flip_a_bit, break_the_metadata])
+def test_a_damaged_best_checkpoint_is_set_aside_and_is_not_the_best_any_more(
+    three: Path,
+    break_it: Callable[[Path], None],
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    break_it(three / "checkpoints" / "1")
+    assert load_model(three, "best")[0] == 2
+    said = capfd.readouterr().err.splitlines()
+    assert len(said) == 1
+    assert "checkpoints/1 is damaged" in said[0]
+    assert said[0].endswith("the best of the others is used")
+    with Checkpoints(three, keep_last=3) as checkpoints:
+        assert (checkpoints.latest, checkpoints.lowest_val_loss) == (3, 2.0)
+    said = capfd.readouterr().err.splitlines()
+    assert len(said) == 1
+    assert "the checkpoint of step 1 is damaged" in said[0]
+    assert {path.name for path in (three / "checkpoints").iterdir()} == {"1.damaged", "2", "3"}
+    assert load_model(three, "best")[0] == 2
+    assert not capfd.readouterr().err
+    assert not caplog.records, "Orbax has not seen it"
+
+
+def test_where_the_best_are_damaged_the_last_whole_one_is_the_best(three: Path) -> None:
+    for step in (1, 2):
+        flip_a_bit(three / "checkpoints" / str(step))
+    number, params, _ = load_model(three, "best")
+    assert (number, params["weight"].tolist()) == (3, [3, 3])
+    flip_a_bit(three / "checkpoints" / "3")
+    with pytest.raises(ValueError, match=r"checkpoints/1 is damaged .*checkpoints/3 is damaged .*Start the run again"):
+        load_model(three, "best")
+
+
+def test_arrays_of_other_shapes_are_refused(three: Path) -> None:
+    with Checkpoints(three, keep_last=3) as checkpoints:
+        wider = a_state(0)._replace(params={"weight": jnp.zeros(5)})
+        has, cannot = r"checkpoints/3 has params\.weight of shape \(2,\)", "that cannot be gone on with"
+        with pytest.raises(ValueError, match=rf"{has}, the configuration makes one of shape \(5,\): {cannot}"):
+            checkpoints.restore(wider)
+        with pytest.raises(ValueError, match=rf"{has}, the configuration makes none: {cannot}"):
+            checkpoints.restore(a_state(0)._replace(params={}))
+        more = a_state(0)._replace(opt_state={"mu": jnp.zeros(2)})
+        with pytest.raises(ValueError, match=r"checkpoints/3 has no opt_state\.mu, the configuration makes one of"):
+            checkpoints.restore(more)
+        assert checkpoints.restore(a_state(0)).step == 3
+
+
 def test_some_are_kept_for_good(tmp_path: Path) -> None:
     with Checkpoints(tmp_path, keep_last=1, keep_every=3) as checkpoints:
         for step in range(1, 8):
@@ -134,6 +195,6 @@ with Checkpoints(Path(sys.argv[1]), keep_last=2) as checkpoints:
         text=True,
     )
     assert ended.returncode == 1
-    assert ended.stderr.splitlines()[-1].startswith("OSError: ")
-    assert "the checkpoint of step 2 could not be written (File too large)" in ended.stderr.splitlines()[-1]
+    (fault,) = [line for line in ended.stderr.splitlines() if line.startswith("OSError: ")]
+    assert "the checkpoint of step 2 could not be written (File too large)" in fault
     assert load_model(tmp_path, "latest")[0] == 1

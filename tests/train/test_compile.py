@@ -1,6 +1,7 @@
 """The command as its users start it: in a process of its own, with the TPU compiler and without a TPU."""
 
 import json
+import os
 import subprocess
 import sys
 from functools import cache
@@ -10,7 +11,9 @@ from typing import Any
 import pytest
 from tpu import tpu_environment
 
+from train.compilation import command
 from train.compilation.command import run
+from train.compile import main
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = ("--encoder", "statistics", "--projection_hidden_dim", "64", "--output_dim", "64")
@@ -18,8 +21,8 @@ SMALL = ("--encoder", "statistics", "--projection_hidden_dim", "64", "--output_d
 
 @cache
 def compile_for(topology: str, *options: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "train.compile", "--topology", topology, *options]
-    return subprocess.run(command, env=tpu_environment(), cwd=ROOT, capture_output=True, text=True, check=False)
+    arguments = [sys.executable, "-m", "train.compile", "--topology", topology, *options]
+    return subprocess.run(arguments, env=tpu_environment(), cwd=ROOT, capture_output=True, text=True, check=False)
 
 
 def program(done: subprocess.CompletedProcess[str], number: int) -> dict[str, Any]:
@@ -125,11 +128,24 @@ def test_a_ring_sends_blocks_of_embeddings_hop_by_hop(loss: str) -> None:
     ],
 )
 def test_mistakes_are_said_in_one_line(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(arguments) == 1
+    assert run(arguments) == 2
     assert capsys.readouterr().err.startswith(message)
 
 
+def test_a_fault_of_the_command_does_not_read_as_too_little_memory(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(arguments: list[str]) -> int:
+        raise KeyError("a fault")
+
+    monkeypatch.setattr(command, "run", broken)
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    assert main([]) == 2
+    assert "KeyError: 'a fault'" in capsys.readouterr().err
+
+
 def test_an_unknown_option_ends_the_command(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
+    with pytest.raises(SystemExit) as ended:
         run(["--topology", "v5e:2x4", "--per_chip_bach", "3"])
+    assert ended.value.code == 2
     assert "per_chip_batch" in capsys.readouterr().err

@@ -129,10 +129,13 @@ def test_keys_that_alter_no_number_may_differ() -> None:
     assert here.differences(there) == ["learning_rate: 0.001 → 0.0001"]
 
 
-def test_data_may_move_but_the_position_in_them_depends_on_the_number_of_workers() -> None:
+def test_data_may_move_and_mesh_and_workers_may_change() -> None:
     here = make_config({"train_data_path": "a", "val_data_path": "b", "vocab_path": "c"})
-    there = make_config({"train_data_path": "x", "val_data_path": "y", "vocab_path": "z", "num_workers": 2})
-    assert here.differences(there) == ["num_workers: 0 → 2"]
+    there = make_config(
+        {"train_data_path": "x", "val_data_path": "y", "vocab_path": "z", "num_workers": 2, "mesh": {"fsdp": 2}}
+    )
+    assert here.differences(there) == []
+    assert here.differences(make_config({"seed": 1})) == ["seed: 0 → 1"]
 
 
 def test_paths_are_made_absolute_and_names_are_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

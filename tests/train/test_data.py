@@ -118,3 +118,9 @@ def test_windows_without_a_caption_are_refused(tiny_config: Configure, tmp_path:
     config = tiny_config(**paths, batch_size=2, caption_types=["long"])
     with pytest.raises(ValueError, match="3 of 3 windows have no caption"):
         captions_of(open_splits(config)[0], config)
+
+
+def test_equal_captions_are_one_string(tiny_config: Configure) -> None:
+    train, _ = open_splits(tiny_config())
+    texts = [text for window in captions_of(train, tiny_config()) for text in window]
+    assert len(texts) > len(set(texts)) == len(set(map(id, texts)))

@@ -174,7 +174,8 @@ def test_the_command_says_in_one_line_what_is_wrong(
     tmp_path: Path, tiny_config: Callable[..., TrainConfig], monkeypatch: pytest.MonkeyPatch, name: str, problem: str
 ) -> None:
     (tmp_path / "begun").mkdir()
-    (tmp_path / "begun" / "config.json").write_text(tiny_config().model_dump_json())
+    record = tiny_config().model_dump(mode="json") | {"run": {"inputs": {}, "versions": {}}}
+    (tmp_path / "begun" / "config.json").write_text(json.dumps(record))
     (tmp_path / "begun" / "text_vocabulary.json").write_text('{"words": [], "max_words": 1}')
     monkeypatch.setattr(sys, "argv", ["evaluate", "--run", str(tmp_path / name)])
     with pytest.raises(SystemExit, match=f"^error: .*{name} {problem}"):

@@ -9,7 +9,6 @@ import random
 import signal
 import socket
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -92,7 +91,7 @@ def blow(disturbed: Disturbed, phase: str, who: str, number: signal.Signals, rng
     """Starts the run, waits for the phase and a random moment of it, and sends the signal; whether it was there."""
     shards, step, unfinished = disturbed.shards(), disturbed.step(), disturbed.unfinished()
     processes = disturbed.start()
-    ahead = rng.randint(1, 3)
+    ahead = rng.randint(1, 2 if phase == "extraction" else 3)
     there = wait_for(
         {
             "extraction": lambda: disturbed.shards() >= shards + ahead and disturbed.extracted() < 2,
@@ -108,7 +107,7 @@ def blow(disturbed: Disturbed, phase: str, who: str, number: signal.Signals, rng
     sent = time.monotonic()
     codes = [process.wait(30) for process in processes]
     assert time.monotonic() - sent < 30
-    if number == signal.SIGTERM and (who == "all" or phase != "extraction"):
+    if number == signal.SIGTERM:
         assert codes == [0] * len(codes), "\n".join(process.output.read_text() for process in processes)
     return there
 
@@ -134,6 +133,7 @@ TOGETHER = [
     ("extraction", "one", KILL),
     ("extraction", "all", KILL),
     ("extraction", "all", TERM),
+    ("extraction", "one", TERM),
     ("training", "one", KILL),
     ("training", "all", KILL),
     ("training", "one", TERM),
@@ -155,7 +155,7 @@ def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bits(
             output_dir=tmp_path / name,
             encoder="chronos2",
             chronos_model_name="random:tiny",
-            encoder_batch_size=2,
+            encoder_batch_size=1,
             max_steps=steps,
             log_interval=1,
             val_interval=6,
@@ -169,11 +169,9 @@ def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bits(
     undisturbed, disturbed = a_run("undisturbed"), a_run("disturbed")
     undisturbed.finish()
     rng = random.Random(processes)
-    hits = Counter(
-        (phase, who, number.name) for phase, who, number in blows if blow(disturbed, phase, who, number, rng)
-    )
+    for phase, who, number in blows:
+        assert blow(disturbed, phase, who, number, rng), f"the run ended before it could be hit in {phase}"
     disturbed.finish()
-    assert hits.total() >= 0.8 * len(blows), f"too few blows fell where they should: {hits}"
 
     ends = [load_model(run.run_dir, "latest") for run in (undisturbed, disturbed)]
     assert [step for step, _, _ in ends] == [steps, steps]

@@ -4,20 +4,23 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
 import pytest
 from flax import nnx
 
-from train import throughput
+from train import loop, throughput
 from train.checkpointing import load_model
 from train.chips import Chip
 from train.config import TrainConfig
 from train.data import open_splits
 from train.loop import NonFiniteError, train
+from train.processes import Stopped
 from train.run import load_run
 
 Configure = Callable[..., TrainConfig]
@@ -135,6 +138,39 @@ def test_a_run_logs_where_and_how_fast_it_runs_and_writes_a_trace_if_asked_to(
         assert line["utilisation"] == pytest.approx(began["model_flops"] / line["step_time"] / 8e12)
         assert line["host_memory"] > 10 * 2**20
         assert all(line[name] > 0 for name in ("grad_norm", "update_norm", "param_norm"))
+
+
+@pytest.mark.parametrize("step", [3, 6])
+def test_a_run_that_is_stopped_while_it_validates_makes_up_for_it(
+    tiny_config: Configure, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, step: int
+) -> None:
+    def config(name: str) -> TrainConfig:
+        return tiny_config(output_dir=tmp_path / name, val_interval=3, log_interval=1)
+
+    undisturbed = train(config("undisturbed")).run_dir
+    asked = False
+    batches = loop.validation_batches
+
+    def ask_in_between(*arguments: Any, **options: Any) -> Iterator[Any]:
+        nonlocal asked
+        for number, batch in enumerate(batches(*arguments, **options)):
+            asked = number == 1 and len(metrics(tmp_path / "run", "train")) == step
+            yield batch
+
+    with monkeypatch.context() as patched:
+        patched.setattr(loop, "validation_batches", ask_in_between)
+        patched.setattr(loop, "stop_requests", lambda: nullcontext(lambda: asked))
+        with pytest.raises(Stopped, match=f"stopped after step {step} of 6, now saved"):
+            train(config("run"))
+    assert checkpoints(tmp_path / "run")[-1] == step
+    outcome = train(config("run"))
+    assert outcome.resumed_from == step
+    for kind in ("train", "validation"):
+        one, other = (
+            [(line["step"], line["loss"]) for line in metrics(run, kind)] for run in (undisturbed, outcome.run_dir)
+        )
+        assert one == other
+    assert [load_model(run, "best")[0] for run in (undisturbed, outcome.run_dir)] == [checkpoints(undisturbed)[-1]] * 2
 
 
 @pytest.mark.parametrize(

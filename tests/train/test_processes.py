@@ -11,22 +11,29 @@ from train.processes import connect, on_first, stop_requests
 
 ROOT = Path(__file__).parents[2]
 
-TOGETHER = """
-import os, sys
-from train.processes import barrier, connect, on_first
-connect()
+TOGETHER = r"""
+import sys
 import jax
-print("processes", jax.process_count(), "devices", len(jax.devices()), flush=True)
-barrier("all here")
-def fail():
-    raise FileNotFoundError("nothing at /there: Müll")
-def work():
-    print("worked", flush=True)
-on_first(work)
-try:
-    on_first(fail)
-except FileNotFoundError as error:
-    print("heard", error, flush=True)
+from train.processes import Stopped, connect, on_first, same_number, together
+connect()
+def say(*words):
+    print(">>", *words, file=sys.stderr, flush=True)
+def fail(error):
+    raise error
+def heard(work):
+    try:
+        say("returned", work())
+    except Exception as error:
+        say(f"{type(error).__name__}: {error}"[:80])
+me = jax.process_index()
+say("processes", jax.process_count(), "devices", len(jax.devices()))
+say("number", same_number())
+heard(lambda: on_first(lambda: say("worked")))
+heard(lambda: on_first(lambda: fail(FileNotFoundError("nothing at /there: Müll"))))
+heard(lambda: together(lambda: 10 + me))
+heard(lambda: together(lambda: fail(ValueError("\U0001f600" * 9000)) if me else None))
+heard(lambda: together(lambda: b"\xff".decode() if me else fail(Stopped("stopped"))))
+heard(lambda: together(lambda: None if me else fail(Stopped("asked to"))))
 """
 
 
@@ -48,17 +55,30 @@ def test_processes_find_each_other_and_share_the_failure_of_the_first() -> None:
             [sys.executable, "-c", TOGETHER],
             cwd=ROOT,
             env=environment | {"JAX_PROCESS_ID": str(number)},
-            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
         )
         for number in range(2)
     ]
-    shown = [process.communicate(timeout=120)[0] for process in started]
-    assert [process.returncode for process in started] == [0, 0]
-    for number, text in enumerate(shown):
-        assert "processes 2 devices 4" in text
-        assert "heard nothing at /there: Müll" in text
-        assert ("worked" in text) == (number == 0)
+    shown = [process.communicate(timeout=120)[1] for process in started]
+    assert [process.returncode for process in started] == [0, 0], shown
+    lines = [[line[3:] for line in text.splitlines() if line.startswith(">> ")] for text in shown]
+    assert lines[0][1] == lines[1][1]
+    for number, mine in enumerate(lines):
+        expected = [
+            "processes 2 devices 4",
+            *(["worked"] if number == 0 else []),
+            "returned None",
+            "FileNotFoundError: nothing at /there: Müll",
+            f"returned {10 + number}",
+            "ValueError: " + "\U0001f600" * 68,
+            "Unicode" * number,
+            "Stopped: asked to",
+        ]
+        del mine[1]
+        assert mine[-2].startswith(("ValueError", "UnicodeDecodeError")[number] + ": 'utf-8' codec")
+        mine[-2] = expected[-2]
+        assert mine == expected
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,14 @@
-import json
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from train.config import TrainConfig, read_config
+from train.config import TrainConfig
 from train.data import captions_of, open_splits
 from train.loop import train
-from train.run import load_run, record_start
+from train.run import load_run
+from train.run_record import record_start
 from train.text import WordVocabulary
 
 Configure = Callable[..., TrainConfig]
@@ -53,25 +53,6 @@ def test_a_folder_that_is_no_run_is_refused(tiny_config: Configure, tmp_path: Pa
         load_run(config.output_dir)
 
 
-def test_a_configuration_of_the_user_in_the_folder_is_not_replaced(tiny_config: Configure) -> None:
-    config = tiny_config()
-    config.output_dir.mkdir()
-    own = config.output_dir / "config.json"
-    own.write_text(config.model_dump_json())
-    with pytest.raises(ValueError, match=r"config\.json is a configuration but no record of a run.*move that file"):
-        record_start(config, {}, TEXTS)
-    assert own.read_text() == config.model_dump_json()
-
-
-def test_until_its_first_checkpoint_a_run_can_begin_anew(tiny_config: Configure) -> None:
-    record_start(tiny_config(layer=99), {"encoder": "one"}, TEXTS)
-    record_start(tiny_config(layer=0), {"encoder": "other"}, WordVocabulary.of(["other words"]))
-    config = tiny_config()
-    assert read_config(config.output_dir / "config.json").layer == 0
-    assert json.loads((config.output_dir / "config.json").read_text())["run"]["inputs"]["encoder"] == "other"
-    assert "other" in WordVocabulary.load(config.output_dir / "text_vocabulary.json").words
-
-
 def test_a_run_is_found_from_another_working_directory(
     tiny_config: Configure, simulated_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -86,25 +67,3 @@ def test_a_run_is_found_from_another_working_directory(
     assert len(open_splits(run.config)[0]) == len(open_splits(tiny_config())[0])
     monkeypatch.chdir(tmp_path)
     assert train(config).resumed_from == 6
-
-
-def test_the_configuration_of_a_run_can_be_used_for_another(tiny_config: Configure) -> None:
-    config = tiny_config()
-    record_start(config, {"train": "hash"}, TEXTS)
-    stored = config.output_dir / "config.json"
-    assert read_config(stored) == config
-    run = json.loads(stored.read_text())["run"]
-    assert run["inputs"]["train"] == "hash"
-    assert {"jax", "flax", "orbax-checkpoint"} <= set(run["versions"])
-    assert WordVocabulary.load(config.output_dir / "text_vocabulary.json") == TEXTS
-
-
-def test_a_run_goes_on_only_with_the_data_it_began_with(tiny_config: Configure) -> None:
-    config = tiny_config(max_steps=1)
-    record_start(config, {"train": "hash"}, TEXTS)
-    (config.output_dir / "checkpoints" / "1").mkdir(parents=True)  # it got to its first checkpoint
-    record_start(config, {"train": "hash"}, TEXTS)
-    with pytest.raises(ValueError, match=r"(?s)began with another.*train: 'hash' → 'other'"):
-        record_start(config, {"train": "other"}, TEXTS)
-    with pytest.raises(ValueError, match="texts: "):
-        record_start(config, {"train": "hash"}, WordVocabulary.of(["other words"]))

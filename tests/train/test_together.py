@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -49,11 +50,12 @@ class Start:
         self.undisturbed = folder / "undisturbed"
         finish(self("undisturbed", EIGHT))
 
-    def __call__(self, name: str, place: Place) -> list[Run]:
+    def __call__(self, name: str, place: Place, encoder_batch_size: int = 256) -> list[Run]:
         config = TrainConfig(
             train_data_path=self._data,
             output_dir=self._folder / name,
             encoder="statistics",
+            encoder_batch_size=encoder_batch_size,
             batch_size=16,
             max_steps=STEPS,
             projection_hidden_dim=16,
@@ -258,3 +260,23 @@ def test_a_run_that_was_asked_to_end_goes_on_elsewhere(
     shutil.copytree(begun, start.folder(name))
     assert f"{STEPS} steps, resumed from step {steps}" in finish(start(name, after))
     assert_the_same_run(start.folder(name), start.undisturbed)
+
+
+TWO = Place({"data": 2}, devices=2, processes=2)
+
+
+def test_a_process_that_fails_alone_does_not_leave_the_other_waiting(start: Start) -> None:
+    (start.folder("alone fails") / "tensorboard").mkdir(parents=True)
+    (start.folder("alone fails") / "tensorboard").rmdir()
+    (start.folder("alone fails") / "tensorboard").touch()  # the first process, which logs, expects a folder
+    first, second = start("alone fails", TWO)
+    assert (first.wait(90), bool(second.wait(60))) == (1, True)
+    assert "error: [Errno 17] metrics cannot be written" in first.output.read_text()
+
+
+def test_features_that_one_process_cannot_write_are_complained_of_by_both(start: Start) -> None:
+    first, second = start("features of one", TWO, encoder_batch_size=4)  # makes shards for both
+    resource.prlimit(second.pid, resource.RLIMIT_FSIZE, (5000, 5000))
+    for process in (first, second):
+        assert process.wait(60) == 1
+        assert "features cannot be written (File too large)" in process.output.read_text()

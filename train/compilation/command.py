@@ -21,12 +21,12 @@ WIDTH = 100  # of the table where it goes into a file or a pipe
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Runs the command; returns the exit code."""
+    """Runs the command; returns the exit code: 0 all fits, 1 it does not, 2 something is wrong."""
     try:
         return _compile(parse(arguments))
     except (OSError, ValueError, RuntimeError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1
+        return 2
 
 
 def _compile(options: CompileOptions) -> int:

@@ -13,7 +13,7 @@ from train.config import TrainConfig, read_config
 
 DESCRIPTION = (
     "Compiles feature extraction and the training step for a TPU slice that is not there, and says what they would "
-    "take of each chip and whether they fit. Exit code 0: all fits; 1: it does not, or something is wrong. The further "
+    "take of each chip and whether they fit. Exit code 0: all fits; 1: it does not; 2: something is wrong. The further "
     "options are the keys of the configuration, whose JSON file is given by --config FILE, and win over it."
 )
 

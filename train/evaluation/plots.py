@@ -13,6 +13,8 @@ from matplotlib.figure import Figure
 from sklearn.decomposition import PCA
 from sklearn.metrics import confusion_matrix
 
+from chronos_jax.replacing import replacing
+
 MOST_LABELS = 16  # as many as a matrix shows with readable numbers; the others are one row together
 OTHERS = "(others)"
 COLOURS = 20  # of the colour map "tab20"
@@ -157,6 +159,5 @@ def _readable(label: str) -> str:
 
 
 def _save(figure: Figure, path: Path) -> None:
-    beside = path.with_suffix(".writing.png")
-    figure.savefig(beside, dpi=DOTS_PER_INCH)
-    beside.rename(path)
+    with replacing(path) as beside:
+        figure.savefig(beside, dpi=DOTS_PER_INCH)

@@ -16,7 +16,8 @@ from train.evaluation.scores import score, score_of_chance, score_of_majority
 from train.evaluation.zero_shot import nearest_labels
 from train.feature_shards import Features
 from train.features import FeatureStore
-from train.run import TrainedRun, record_start
+from train.run import TrainedRun
+from train.run_record import record_start
 from train.smarthome.dataset import WindowSplit
 
 Report = dict[str, Any]

@@ -4,7 +4,6 @@ It stands in for real data where there is none: the same annotated form, a daily
 and the faults of real sensors (missed and spurious events). What is learnt from it says nothing of real homes.
 """
 
-import os
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from chronos_jax.replacing import replacing
 from train.smarthome.home import Home
 
 FIRST_DAY = datetime(2024, 1, 1)
@@ -132,9 +132,8 @@ def simulate(path: Path, days: int, seed: int = 0) -> None:
         for row in sorted(rows)
         if 0 <= row.second < days * 86_400
     ]
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_text("".join(lines), encoding="utf-8")
-    beside.replace(path)
+    with replacing(path) as beside:
+        beside.write_text("".join(lines), encoding="utf-8")
 
 
 def _performed(

@@ -15,10 +15,9 @@ from chronos_jax.sharding import make_mesh, named_sharding
 from train.losses import Contrast, Matches, Negatives, make_loss
 
 BATCH, WIDTH, CAPTIONS, EXTRA = 40, 16, 3, 4
-FEW_MESHES = [(1, 1, 1), (8, 1, 1), (2, 2, 2)]
-MESHES = [*FEW_MESHES, (2, 1, 1), (4, 1, 1), (4, 2, 1), (2, 1, 4), (1, 8, 1)]
+MESHES = [(1, 1, 1), (8, 1, 1), (2, 2, 2), (2, 1, 1), (4, 1, 1), (2, 1, 4)]  # others in test_float64
 KINDS = ["infonce", "sigmoid", "focal_sigmoid"]
-TILE = 4  # of 40, 20, 10 or 5 windows on a device: divides the first two
+TILE = 4  # of 40, 5, 10 or 20 windows on a device: divides the first and the last
 
 
 class Inputs(NamedTuple):
@@ -112,7 +111,7 @@ def name(parameter: Any) -> str:
 
 
 @pytest.mark.parametrize(
-    ("form", "shape"), [("tiles", shape) for shape in MESHES] + [("ring", shape) for shape in FEW_MESHES], ids=name
+    ("form", "shape"), [("tiles", shape) for shape in MESHES] + [("ring", shape) for shape in MESHES[1:3]], ids=name
 )
 @pytest.mark.parametrize("kind", KINDS)
 def test_values_and_gradients_are_those_of_the_whole_matrix(kind, form, shape) -> None:
@@ -168,16 +167,6 @@ def test_a_device_may_have_a_single_window(kind) -> None:
 def test_the_plain_form_is_the_same_on_every_mesh(kind) -> None:
     inputs = draw(10, scale=10.0, bias=-5.0)
     assert_same(gradient(kind, "plain", (2, 2, 2))(*inputs), plain(kind, inputs))
-
-
-def test_real_embeddings_agree_too() -> None:
-    """Where cosines are rounded: sums of many products in another order."""
-    random = np.random.default_rng(11)
-    sensor, text = random.standard_normal((2, BATCH, WIDTH)).astype(np.float32)
-    sensor, text = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (sensor, text))
-    inputs = draw(12, scale=14.0, bias=-10.0)._replace(sensor_BxD=sensor, text_BxD=text)
-    for kind in KINDS:
-        assert_same(gradient(kind, "tiles", (8, 1, 1))(*inputs), plain(kind, inputs))
 
 
 def test_gradients_flow_on_into_towers_that_are_split_over_the_mesh() -> None:

@@ -19,7 +19,9 @@ def test_tiles_need_one_block_of_embeddings_and_little_else() -> None:
     run = subprocess.run(command, cwd=ROOT, env=tpu_environment(), capture_output=True, text=True, timeout=300)
     assert run.returncode == 0, run.stderr
     rows = json.loads(run.stdout)
-    assert [row[:2] for row in rows] == [["infonce", "tiles"], ["sigmoid", "tiles"]]
-    for _, _, found in rows:
+    assert [row[:3] for row in rows] == [
+        [kind, "tiles", precision] for kind in ("infonce", "sigmoid") for precision in ("default", "highest")
+    ]
+    for *_, found in rows:
         for (_, batch), chips, mebibytes in zip(SIZES, SIZES.values(), found, strict=True):
             assert mebibytes <= batch / chips * WIDTH * 4 / 2**20 + 8
