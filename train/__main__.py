@@ -1,19 +1,15 @@
 """The command `python -m train`: train on a configuration, measure, and say where everything is."""
 
-import argparse
 import logging
 import signal
 import sys
 import threading
 from collections.abc import Sequence
-from pathlib import Path
 
-import tyro
 from pydantic import Field
 
 from chronos_jax.compilation_cache import keep_what_is_compiled
-from train.command_line import OneLineFaults
-from train.config import TrainConfig, read_config
+from train.command_line import RunOptions, parse_run_options
 
 WRITTEN = {
     "configuration, versions": "config.json",
@@ -93,27 +89,17 @@ def _without_stack(record: logging.LogRecord) -> bool:
 
 
 def parse(arguments: Sequence[str]) -> "CommandLine":
-    """The options of these arguments; wrong options end the program, unknown ones with the nearest known one.
-
-    Raises:
-        FileNotFoundError, ValueError: As `read_config`.
-    """
-    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    first.add_argument("--config", type=Path)
-    known, others = first.parse_known_args(arguments)
-    default = read_config(known.config) if known.config else TrainConfig.model_validate({})
-    return tyro.cli(
+    """The options of these arguments; faults as `parse_run_options`."""
+    return parse_run_options(
         CommandLine,
-        default=CommandLine.model_validate(default.model_dump()),
-        args=others,
+        arguments,
         prog="python -m train",
-        use_underscores=True,
         description="Trains the alignment of a frozen Chronos-2 encoder with language. Options are the keys of the "
         "configuration, whose JSON file is given by --config FILE, and win over it. Without any, a home is simulated.",
     )
 
 
-class CommandLine(OneLineFaults, TrainConfig):
+class CommandLine(RunOptions):
     """The keys of the configuration, and what only concerns this start of the run."""
 
     force: bool = Field(False, description="Go on with a run that began with another configuration or other data.")
@@ -123,10 +109,6 @@ class CommandLine(OneLineFaults, TrainConfig):
     )
     num_processes: int | None = Field(None, description="How many processes train together, where that is not known.")
     process_id: int | None = Field(None, description="Which of them this is, from 0.")
-
-    def config(self) -> TrainConfig:
-        """The keys of the configuration alone."""
-        return TrainConfig.model_validate(self.model_dump(include=set(TrainConfig.model_fields)))
 
 
 if __name__ == "__main__":

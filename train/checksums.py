@@ -1,8 +1,9 @@
 """Folders sealed with the checksums of what is in their parts, so that damage is seen before it is trusted."""
 
-import hashlib
 import json
 from pathlib import Path
+
+from train.smarthome.files import sha256_of
 
 SEAL = "checksums.json"
 METADATA = "_CHECKPOINT_METADATA"  # Orbax writes it beside the parts, and once more after the seal
@@ -11,7 +12,7 @@ METADATA = "_CHECKPOINT_METADATA"  # Orbax writes it beside the parts, and once 
 def seal(folder: Path) -> None:
     """Writes the sha256 of every file in the folder's subfolders into it."""
     files = sorted(path for path in folder.glob("*/**/*") if path.is_file())
-    digests = {str(path.relative_to(folder)): _sha256(path) for path in files}
+    digests = {str(path.relative_to(folder)): sha256_of(path) for path in files}
     (folder / SEAL).write_text(json.dumps(digests, indent=1))
 
 
@@ -28,15 +29,10 @@ def damage(folder: Path) -> str | None:
         for name, digest in digests.items():
             if not (folder / name).is_file():
                 return f"{name} is missing"
-            if _sha256(folder / name) != digest:
+            if sha256_of(folder / name) != digest:
                 return f"{name} has changed"
         name = METADATA
         json.loads((folder / METADATA).read_text()).items()
     except (OSError, ValueError, AttributeError) as error:
         return f"{name} cannot be read: {error}"
     return None
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,10 +1,15 @@
 """What the commands share in reading their options."""
 
+import argparse
 import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypeVar
 
+import tyro
 from pydantic import BaseModel, ModelWrapValidatorHandler, ValidationError, model_validator
 
-from train.config import describe
+from train.config import TrainConfig, describe, read_config
 
 
 class OneLineFaults(BaseModel):
@@ -19,3 +24,42 @@ class OneLineFaults(BaseModel):
             return validate(values)
         except ValidationError as error:
             sys.exit(f"error: {'; '.join(describe(error))}")
+
+
+class RunOptions(OneLineFaults, TrainConfig):
+    """The keys of the configuration as options; a command adds its own."""
+
+    def config(self) -> TrainConfig:
+        """The keys of the configuration alone."""
+        return TrainConfig.model_validate(self.model_dump(include=set(TrainConfig.model_fields)))
+
+
+Options = TypeVar("Options", bound=RunOptions)
+
+
+def parse_run_options(kind: type[Options], arguments: Sequence[str], *, prog: str, description: str) -> Options:
+    """Options from `--config FILE`, a JSON file of the configuration, and from those that win over it.
+
+    Wrong options end the program, unknown ones with the nearest known one.
+
+    Args:
+        kind: The options of the command.
+        arguments: As on the command line.
+        prog: The command, for its help.
+        description: What it does, for its help.
+
+    Raises:
+        FileNotFoundError, ValueError: As `read_config`.
+    """
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    first.add_argument("--config", type=Path)
+    known, others = first.parse_known_args(arguments)
+    default = read_config(known.config) if known.config else TrainConfig.model_validate({})
+    return tyro.cli(
+        kind,
+        default=kind.model_validate(default.model_dump()),
+        args=others,
+        prog=prog,
+        use_underscores=True,
+        description=description,
+    )

@@ -1,15 +1,12 @@
 """The options of `python -m train.compile`."""
 
-import argparse
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated
 
 import tyro
 from pydantic import Field
 
-from train.command_line import OneLineFaults
-from train.config import TrainConfig, read_config
+from train.command_line import RunOptions, parse_run_options
 
 DESCRIPTION = (
     "Compiles feature extraction and the training step for a TPU slice that is not there, and says what they would "
@@ -18,7 +15,7 @@ DESCRIPTION = (
 )
 
 
-class CompileOptions(OneLineFaults, TrainConfig):
+class CompileOptions(RunOptions):
     """The configuration of a run, and what to compile it for."""
 
     topology: str | None = Field(None, description="The slice: v5e:16x16, v6e:4x4, v5p:4x4x4, v4:2x2x2 …")
@@ -33,26 +30,7 @@ class CompileOptions(OneLineFaults, TrainConfig):
         False, description="Print JSON instead of a table."
     )
 
-    def config(self) -> TrainConfig:
-        """The configuration alone."""
-        return TrainConfig.model_validate(self.model_dump(include=set(TrainConfig.model_fields)))
-
 
 def parse(arguments: Sequence[str]) -> CompileOptions:
-    """The options of these arguments; wrong ones end the program, unknown ones with the nearest known one.
-
-    Raises:
-        FileNotFoundError, ValueError: As `read_config`.
-    """
-    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    first.add_argument("--config", type=Path)
-    known, others = first.parse_known_args(arguments)
-    default = read_config(known.config) if known.config else TrainConfig.model_validate({})
-    return tyro.cli(
-        CompileOptions,
-        default=CompileOptions.model_validate(default.model_dump()),
-        args=others,
-        prog="python -m train.compile",
-        use_underscores=True,
-        description=DESCRIPTION,
-    )
+    """The options of these arguments; faults as `parse_run_options`."""
+    return parse_run_options(CompileOptions, arguments, prog="python -m train.compile", description=DESCRIPTION)
