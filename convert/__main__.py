@@ -1,4 +1,4 @@
-"""Published safetensors to Orbax and back, inspected and verified."""
+"""Published safetensors to Orbax and back, inspected and verified: Chronos-2, and text encoders."""
 
 import logging
 import os
@@ -7,8 +7,7 @@ from collections.abc import Sequence
 
 import tyro
 
-from chronos_jax.checkpoints.errors import CheckpointError
-from chronos_jax.chronos2.config import UnsupportedConfigError
+from chronos_jax.checkpoints.errors import CheckpointError, UnsupportedConfigError
 from convert.conversion import to_orbax, to_safetensors
 from convert.inspection import inspect
 from convert.verification import verify

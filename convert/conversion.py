@@ -2,7 +2,7 @@
 
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +13,16 @@ import tyro
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
+from chronos_jax.checkpoints.companions import companions_in
 from chronos_jax.checkpoints.destination import check_destination
-from chronos_jax.checkpoints.loading import NUMPY_DTYPES, Dtype, open_params, stored
+from chronos_jax.checkpoints.loading import NUMPY_DTYPES, Dtype, Stored, open_params, stored
 from chronos_jax.checkpoints.orbax import write_orbax
 from chronos_jax.checkpoints.saving import write_safetensors
-from chronos_jax.checkpoints.sources import Source, load_config
-from chronos_jax.checkpoints.weights import ReadWeight, Weight
+from chronos_jax.checkpoints.sources import load_config
+from chronos_jax.checkpoints.weights import ReadWeight, Weight, is_unused
 from chronos_jax.families import family_of
 from convert.location import Location
+from convert.text_files import describe_text_files
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,21 +38,28 @@ class Conversion(Location):
 
 
 def to_orbax(options: Annotated[Conversion, tyro.conf.arg(name="")]) -> None:
-    """Convert a checkpoint to Orbax: config.json, and the arrays in the layout of the Flax model."""
+    """Convert a checkpoint to Orbax: config.json, the arrays in the layout of the Flax model, a tokenizer's files."""
     opened = _open(options)
     by_path = {weight.path: weight for weight in opened.table}
     with _progress(opened) as read:
         write_orbax(
-            options.destination, list(by_path), lambda path: read(by_path[path]), opened.config, options.overwrite
+            options.destination,
+            list(by_path),
+            lambda path: read(by_path[path]),
+            opened.config,
+            options.overwrite,
+            opened.companions,
         )
     _report(options)
 
 
 def to_safetensors(options: Annotated[Conversion, tyro.conf.arg(name="")]) -> None:
-    """Convert a checkpoint to one safetensors file and config.json, which the PyTorch reference loads."""
+    """Convert a checkpoint to one safetensors file, config.json and a tokenizer's files, as PyTorch loads."""
     opened = _open(options)
     with _progress(opened) as read:
-        write_safetensors(options.destination, opened.table, read, opened.dtype, opened.config, options.overwrite)
+        write_safetensors(
+            options.destination, opened.table, read, opened.dtype, opened.config, options.overwrite, opened.companions
+        )
     _report(options)
 
 
@@ -61,21 +70,26 @@ class _Opened(NamedTuple):
     read: ReadWeight
     dtype: np.dtype
     config: dict[str, Any]
+    companions: dict[str, Path]
 
 
 def _open(options: Conversion) -> _Opened:
     check_destination(options.destination, options.overwrite)
     source = options.resolve()
-    config = load_config(source)
-    table = family_of(config).table
-    dtype = options.dtype or _dtype_of(source)
+    tensors = stored(source)
+    family = family_of(load_config(source), tensors)
+    dtype = options.dtype or _dtype_of(tensor for name, tensor in tensors.items() if not is_unused(name, family.unused))
+    config = family.config
     # transformers creates the model in this dtype; newer releases spell the key without "torch_".
     config["dtype" if "dtype" in config else "torch_dtype"] = dtype
-    return _Opened(table, open_params(source, table, dtype), NUMPY_DTYPES[dtype], config)
+    read = open_params(source, family.table, dtype, family.unused)
+    describe_text_files(source, family)  # checks: a text encoder is of no use without them
+    companions = companions_in((source.base or source).folder)
+    return _Opened(family.table, read, NUMPY_DTYPES[dtype], config, companions)
 
 
-def _dtype_of(source: Source) -> Dtype:
-    return "bfloat16" if {tensor.dtype for tensor in stored(source).values()} == {"bfloat16"} else "float32"
+def _dtype_of(tensors: Iterable[Stored]) -> Dtype:
+    return "bfloat16" if {tensor.dtype for tensor in tensors} == {"bfloat16"} else "float32"
 
 
 @contextmanager

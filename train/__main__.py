@@ -16,7 +16,8 @@ WRITTEN = {
     "metrics by step": "metrics.jsonl",
     "TensorBoard events": "tensorboard",
     "checkpoints": "checkpoints",
-    "evaluation": "evaluation.json",
+    "evaluation, to read": "evaluation.json",
+    "evaluation, to look at": "report.html",
     "confusion of labels, embeddings": "*.png",
 }
 

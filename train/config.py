@@ -73,7 +73,10 @@ class TrainConfig(BaseModel):
 
     # Towers
     text_model_name: str = Field(
-        BAG_OF_WORDS, description="bag-of-words, or a file of text embeddings (.npz, .safetensors)."
+        BAG_OF_WORDS,
+        min_length=1,
+        description="bag-of-words; a frozen encoder (BERT family, CLIP) by hub name or folder, such as "
+        "thenlper/gte-base; or a file of text embeddings (.npz, .safetensors).",
     )
     projection_hidden_dim: int = Field(256, ge=1, description="Hidden width of the projection heads.")
     projection_dropout: float = Field(0.1, ge=0, lt=1, description="Dropout in the projection heads.")
@@ -176,13 +179,12 @@ class TrainConfig(BaseModel):
                 f"hard_negative_memory_size {self.hard_negative_memory_size} is less than the "
                 f"{self.hard_negative_count} texts drawn per window (hard_negative_ratio × batch_size)"
             )
-        name = self.text_model_name
-        if name != BAG_OF_WORDS and Path(name).suffix not in (".npz", ".safetensors"):
-            raise ValueError(
-                f"text_model_name {name!r}: pretrained text encoders are not supported yet. Use {BAG_OF_WORDS!r}, or "
-                "embed the captions with that model elsewhere and give the path of the .npz or .safetensors file"
-            )
         return self
+
+    @property
+    def has_file_of_embeddings(self) -> bool:
+        """Whether text_model_name is a file, not an encoder."""
+        return Path(self.text_model_name).suffix in (".npz", ".safetensors")
 
     @property
     def hard_negative_count(self) -> int:
@@ -198,7 +200,7 @@ class TrainConfig(BaseModel):
         """The same configuration, for any working directory."""
         keys = ("output_dir", "features_dir", "train_data_path", "val_data_path", "vocab_path")
         absolute: dict[str, Any] = {key: path.resolve() for key in keys if (path := getattr(self, key)) is not None}
-        if self.text_model_name != BAG_OF_WORDS:
+        if self.has_file_of_embeddings or Path(self.text_model_name).is_dir():
             absolute["text_model_name"] = str(Path(self.text_model_name).resolve())
         return self.model_copy(update=absolute)
 

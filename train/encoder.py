@@ -24,24 +24,25 @@ FEATURES_VERSION = 1
 
 @dataclass
 class FrozenEncoder:
-    """Turns windows into features.
+    """Turns windows, or texts, into features.
 
     Attributes:
-        identity: What the features depend on besides the windows: weights (as a hash) and options. JSON.
-        batch_size: Windows per call of `encode`.
-        passes: How often the encoder ran, in calls with at most `batch_size` windows.
+        identity: What the features depend on besides the inputs: weights (as a hash) and options. JSON.
+        encode: From at most `batch_size` inputs to their features (B, F).
+        batch_size: Inputs per call of `encode`.
+        passes: How often the encoder ran, in calls with at most `batch_size` inputs.
     """
 
     identity: dict[str, Any]
-    encode: Callable[[Float[np.ndarray, "b v t"]], Float[np.ndarray, "b f"]]
+    encode: Callable[[Any], Float[np.ndarray, "b f"]]
     batch_size: int
     passes: int = field(default=0)
 
-    def __call__(self, series_BxVxT: Float[np.ndarray, "b v t"]) -> Float[np.ndarray, "b f"]:
-        """Features of windows (B, variates, events), padding and missing values being NaN."""
+    def __call__(self, inputs: Float[np.ndarray, "b v t"] | list[str]) -> Float[np.ndarray, "b f"]:
+        """Features of windows (B, variates, events), padding and missing values being NaN; or of B texts."""
         parts = []
-        for start in range(0, len(series_BxVxT), self.batch_size):
-            parts.append(self.encode(series_BxVxT[start : start + self.batch_size]))
+        for start in range(0, len(inputs), self.batch_size):
+            parts.append(self.encode(inputs[start : start + self.batch_size]))
             self.passes += 1
         return np.concatenate(parts).astype(np.float32, copy=False)
 

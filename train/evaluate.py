@@ -2,148 +2,134 @@
 
 import json
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
 from rich.console import Console
-from rich.table import Table
 
 from chronos_jax.replacing import replacing
-from train.config import TrainConfig
-from train.data import open_splits
+from train.evaluation.again import BASELINE_FOLDER, baseline_of, seeded
 from train.evaluation.plots import plot_confusion, plot_embeddings
-from train.evaluation.report import NOT_MEASURED, Measured, Report, measure
-from train.evaluation.retrieval import KS
-from train.loop import train
+from train.evaluation.report import Evaluation, Measured, Report, intervals
+from train.evaluation.seeds import over_seeds
+from train.evaluation.table import main_measures
+from train.evaluation.ways import WAYS
+from train.metrics import FILE as METRICS_FILE
 from train.processes import Stopped
 from train.run import TrainedRun, load_run
+from train.run_record import read_record
 
 REPORT_FILE = "evaluation.json"
+PAGE_FILE = "report.html"
 CONFUSION_FILE = "confusion.png"
 EMBEDDINGS_FILE = "embeddings.png"
-BASELINE_FOLDER = "baseline_statistics"
-
-WAYS = {
-    "zero_shot": "zero-shot",
-    "probe_of_embedding": "probe of embedding",
-    "probe_of_encoder": "probe of encoder",
-}
+COMPARED = ("retrieval", "recognition", "clustering", BASELINE_FOLDER)  # over seeds
 
 
 @dataclass(frozen=True)
 class EvaluateOptions:
-    """Measure a trained run on its validation split: retrieval, zero-shot recognition, linear probes."""
+    """Measure a trained run on its validation split: retrieval, zero-shot recognition, probes, clustering."""
 
     run: Path
     """Folder of the run (its output_dir)."""
     baseline: bool = True
     """Train the same towers on the statistics encoder too, once, into the folder of the run, to compare with."""
+    seeds: int = 1
+    """Train the same run with so many seeds in all, the others into its folder seeds, for means and their intervals."""
 
 
-def evaluate(run_dir: Path, baseline: bool = True) -> Report:
+def evaluate(run_dir: Path, baseline: bool = True, seeds: int = 1) -> Report:
     """Measures a run by its checkpoint of lowest validation loss; the same run gives the same numbers.
 
-    Writes evaluation.json, confusion.png and embeddings.png into the folder of the run, and prints a table.
+    Writes evaluation.json, report.html, confusion.png and embeddings.png into the run's folder, and prints a table.
 
     Args:
         run_dir: Folder of the run.
         baseline: Whether to train the same towers on the statistics encoder and to measure these, too. They are kept in
             the folder `baseline_statistics` of the run and not trained again.
+        seeds: With how many seeds the run and its baseline are trained and measured: its own and those that follow.
+            Those are kept in the folder `seeds` of the run and not trained again.
 
     Returns:
-        What is in evaluation.json: "run", "retrieval", "recognition", and the same three of the baseline under
-        "baseline_statistics", which is None where there is none. Scores are shares in [0, 1]; in place of scores that
-        cannot be had stands {"not_measured": why}.
+        What is in evaluation.json, see `train.evaluation.report`.
 
     Raises:
         FileNotFoundError: There is no run, it has no checkpoint, or its data are gone.
-        ValueError: Data or encoder are not those that the run was trained with.
+        ValueError: Data or encoder are not those that the run was trained with; `seeds` is not positive.
     """
+    if seeds < 1:
+        raise ValueError(f"seeds is {seeds}: at least 1 is needed, which is the run's own")
     run = load_run(run_dir)
-    splits = open_splits(run.config)
-    measured = measure(run, *splits)
-    report = measured.report | {BASELINE_FOLDER: None}
-    if baseline and run.config.encoder != "statistics":
-        report[BASELINE_FOLDER] = measure(_baseline(run.config), *splits).report
-    _plot(measured, run_dir)
+    evaluation = Evaluation(run.config)
+    measured = evaluation.measure(run)
+    report = {"intervals": intervals()} | _beside_baseline(evaluation, run, measured, baseline) | {"seeds": None}
+    if seeds > 1:
+        numbers = [run.config.seed + further for further in range(seeds)]
+        others = [seeded(run.config, seed) for seed in numbers[1:]]
+        reports = [report, *(_beside_baseline(evaluation, one, evaluation.measure(one), baseline) for one in others)]
+        compared = over_seeds([{key: one[key] for key in COMPARED} for one in reports])
+        report["seeds"] = {"seeds": numbers} | compared
     text = json.dumps(report, indent=1)
     with replacing(run_dir / REPORT_FILE) as beside:
         beside.write_text(text + "\n")
     report = json.loads(text)  # as any other reader of the file has it
-    Console().print(_table(report, run_dir))
+    _plot(evaluation, measured, run_dir)
+    _write_page(evaluation, measured, report, run_dir)
+    Console().print(main_measures(report, run_dir))
     return report
 
 
-def _baseline(config: TrainConfig) -> TrainedRun:
-    """The run that differs from this one in its encoder alone; trained, gone on with or just read."""
-    folder = config.output_dir / BASELINE_FOLDER
-    changes = {
-        "encoder": "statistics",
-        "output_dir": folder,
-        # A simulated home lies in the folder of the run: not simulated again.
-        "train_data_path": config.train_data_path or (config.output_dir / "data").resolve(),
-        "use_wandb": False,
-    }
-    try:
-        train(config.model_copy(update=changes))
-    except ValueError as error:
-        raise ValueError(
-            f"the baseline in {folder} cannot be compared with: {error}\nDelete that folder to train the baseline "
-            "again, or evaluate without it (--no-baseline)"
-        ) from error
-    return load_run(folder)
+def _beside_baseline(evaluation: Evaluation, run: TrainedRun, measured: Measured, baseline: bool) -> Report:
+    compared = baseline and run.config.encoder != "statistics"
+    theirs = evaluation.measure(baseline_of(run.config)).report if compared else None
+    return measured.report | {BASELINE_FOLDER: theirs}
 
 
-def _plot(measured: Measured, folder: Path) -> None:
-    if measured.predictions:
-        # The probe of the encoder is a number to compare with; of the towers trained here these two speak.
-        shown = [way for way in ("zero_shot", "probe_of_embedding") if way in measured.predictions]
-        predictions = {WAYS[way]: measured.predictions[way] for way in shown}
-        plot_confusion(folder / CONFUSION_FILE, [label for label in measured.labels if label], predictions)
-    plot_embeddings(folder / EMBEDDINGS_FILE, measured.windows_NxD, measured.labels, measured.descriptions)
+def _plot(evaluation: Evaluation, measured: Measured, folder: Path) -> None:
+    labelled = [window for window, label in enumerate(evaluation.labels) if label]
+    # Probes of the encoder are numbers to compare with; of the towers trained here these two speak.
+    shown = [way for way in ("zero_shot", "linear_probe_of_embedding") if way in measured.predictions]
+    if shown:
+        predictions = {WAYS[way]: [measured.predictions[way][window] for window in labelled] for way in shown}
+        plot_confusion(folder / CONFUSION_FILE, [evaluation.labels[window] for window in labelled], predictions)
+    plot_embeddings(folder / EMBEDDINGS_FILE, measured.windows_NxD, evaluation.labels, measured.descriptions)
 
 
-def _table(report: Report, run_dir: Path) -> Table:
-    run, recognition, baseline = report["run"], report["recognition"], report[BASELINE_FOLDER]
-    labels = (
-        f", {recognition['windows']:,} with one of {recognition['labels']} labels" if "labels" in recognition else ""
+def _write_page(evaluation: Evaluation, measured: Measured, report: Report, folder: Path) -> None:
+    from train.evaluation.page import Page, write_page
+
+    metrics = []
+    with suppress(FileNotFoundError):
+        for line in (folder / METRICS_FILE).read_text().splitlines():
+            with suppress(json.JSONDecodeError):  # the line that a killed run was writing
+                metrics.append(json.loads(line))
+    page = Page(
+        title=folder.resolve().name,
+        config=read_record(folder) or {},
+        metrics=metrics,
+        report=report,
+        labels=evaluation.labels,
+        predictions={WAYS[way]: predicted for way, predicted in measured.predictions.items()},
+        windows_NxD=measured.windows_NxD,
+        descriptions=measured.descriptions,
+        starts=evaluation.starts,
+        ends=evaluation.ends,
+        rooms=evaluation.rooms,
+        captions=evaluation.captions,
+        texts=measured.texts.texts,
+        texts_CxD=measured.texts.embeddings_CxD,
+        matches_NxC=measured.texts.matches_NxC,
     )
-    table = Table(
-        title=f"{run_dir} ({run['weights'] or run['encoder']})\n"
-        f"{run['validation_windows']:,} validation windows{labels}",
-        caption="recall: a match among the first k · chance: a random ranking, a uniform guess · majority: the most "
-        "frequent label of the training windows · probe: logistic regression on training windows",
-    )
-    table.add_column("measure", no_wrap=True)
-    for column in (run["encoder"], *(["statistics"] if baseline else []), "chance", "majority"):
-        table.add_column(column, justify="right")
-    reports = [report, baseline] if baseline else [report]
-    for way, title in (("window_to_caption", "window → caption"), ("caption_to_window", "caption → window")):
-        for k in KS:
-            found = [_percent(one["retrieval"][way]["recall"][str(k)]) for one in reports]
-            chance = _percent(report["retrieval"][way]["chance"][str(k)])
-            table.add_row(f"{title}, recall at {k}", *found, chance, end_section=k == KS[-1])
-    if NOT_MEASURED in recognition:
-        table.add_row(f"recognition: {recognition[NOT_MEASURED]}")
-        return table
-    for way, title in WAYS.items():
-        for key, name in (("accuracy", "accuracy"), ("macro_f1", "macro F1")):
-            scores = [one["recognition"][way].get(key) for one in reports]
-            guesses = [recognition[guess][key] for guess in ("chance", "majority")]
-            table.add_row(f"{title}, {name}", *(_percent(value) for value in (*scores, *guesses)))
-    return table
-
-
-def _percent(share: float | None) -> str:
-    return "not measured" if share is None else f"{share:.1%}"
+    write_page(folder / PAGE_FILE, page)
 
 
 def main() -> None:
     """Runs the command; what is wrong with the run is said in one line, with exit code 1."""
     options = tyro.cli(EvaluateOptions, prog="python -m train.evaluate", use_underscores=True)
     try:
-        evaluate(options.run, options.baseline)
+        evaluate(options.run, options.baseline, options.seeds)
     except (OSError, ValueError, RuntimeError, Stopped) as error:
         sys.exit(f"error: {error}")
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import grain
 import jax
@@ -21,12 +21,31 @@ from train.feature_files import plain_refusal, sweep, write_json
 from train.feature_shards import MOST_SHARDS, Features, Shard, shards_of
 from train.prefetch import prefetched
 from train.processes import Stopped, on_first, same_number, together
-from train.smarthome.dataset import WindowSplit
 
 HEADER = "header.json"  # written last: a folder that has it was complete
 LAYOUT = "layout.json"  # written first: how the windows are cut into shards
 BATCHES_PER_SHARD = 8  # at least; what a killed extraction loses. 21 MB of features with the default batch and encoder
 POLL_S = 0.2
+
+
+@runtime_checkable
+class Encodable(Protocol):
+    """What can be encoded and kept: the windows of a split, or texts.
+
+    Attributes:
+        kind: What they are, for messages.
+        fingerprint: Changes with them.
+    """
+
+    kind: str
+
+    @property
+    def fingerprint(self) -> str: ...
+
+    def __len__(self) -> int: ...
+
+    def inputs(self, rows: range) -> Any:
+        """Some of them, as the encoder takes them."""
 
 
 @dataclass(frozen=True)
@@ -45,20 +64,20 @@ class FeatureStore:
     root: Path
     workers: int = 0
 
-    def get(self, split: WindowSplit, encoder: FrozenEncoder, stop: Callable[[], bool] = lambda: False) -> Features:
-        """The features of a split, from disk where they are there and whole, else computed and kept.
+    def get(self, split: Encodable, encoder: FrozenEncoder, stop: Callable[[], bool] = lambda: False) -> Features:
+        """The features of a split, or of texts, from disk where they are there and whole, else computed and kept.
 
         All processes call this together; each verifies, and where it has to computes, its share of the shards on its
         own devices. Windows are read in streams.
 
         Args:
-            split: The windows.
+            split: The windows or texts.
             encoder: What makes features of them.
             stop: Asked before each pass of the encoder whether to end.
 
         Raises:
             Stopped: `stop` said so. What is stored stays.
-            ValueError: The encoder's output is not finite (with the windows).
+            ValueError: The encoder's output is not finite (for which windows or texts).
             OSError: The folder cannot be written to.
         """
         before = encoder.passes
@@ -75,7 +94,7 @@ class FeatureStore:
 
         def complete() -> None:
             with progress_bar() as progress:
-                task = progress.add_task("encoding windows", total=sum(map(len, mine)))
+                task = progress.add_task(f"encoding {split.kind}", total=sum(map(len, mine)))
                 missing = _missing(mine, stops, lambda windows: progress.advance(task, windows))
                 self._encode(missing, split, encoder, stops, lambda windows: progress.advance(task, windows))
             if jax.process_index() == 0:
@@ -101,7 +120,7 @@ class FeatureStore:
     def _encode(
         self,
         shards: Sequence[Shard],
-        split: WindowSplit,
+        split: Encodable,
         encoder: FrozenEncoder,
         stop: Callable[[], bool],
         advance: Callable[[int], object],
@@ -110,24 +129,24 @@ class FeatureStore:
         batches = [batch for shard in shards for batch in _batches(shard, encoder.batch_size)]
         if not batches:
             return
-        read = grain.MapDataset.source(batches).map(_ReadSeries(split))
-        with closing(iter(prefetched(read, self.workers))) as series:
+        read = grain.MapDataset.source(batches).map(_Read(split))
+        with closing(iter(prefetched(read, self.workers))) as inputs:
             for shard in shards:
                 encoded = []
                 for batch in _batches(shard, encoder.batch_size):
                     _end_if(stop)
-                    encoded.append(encoder(next(series)))
-                    _check_finite(encoded[-1], batch)
+                    encoded.append(encoder(next(inputs)))
+                    _check_finite(encoded[-1], batch, split.kind)
                     advance(len(batch))
                 shard.write(encoded)
 
 
-class _ReadSeries(grain.transforms.Map):
-    def __init__(self, split: WindowSplit) -> None:
+class _Read(grain.transforms.Map):
+    def __init__(self, split: Encodable) -> None:
         self.split = split
 
-    def map(self, windows: range) -> Float32[np.ndarray, "b v t"]:
-        return np.stack([self.split[window].series for window in windows])
+    def map(self, rows: range) -> Any:
+        return self.split.inputs(rows)
 
 
 def feature_key(data_fingerprint: str, encoder: FrozenEncoder) -> str:
@@ -173,7 +192,7 @@ def _read(path: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _write_header(folder: Path, features: Features, split: WindowSplit, encoder: FrozenEncoder) -> None:
+def _write_header(folder: Path, features: Features, split: Encodable, encoder: FrozenEncoder) -> None:
     """Says that the folder is complete, and what is in it."""
     content = {
         "shape": list(features.shape),
@@ -216,6 +235,6 @@ def _end_if(stop: Callable[[], bool]) -> None:
         raise Stopped("asked to end while features were computed: those that are stored are kept")
 
 
-def _check_finite(features_BxF: Float32[np.ndarray, "b f"], windows: range) -> None:
+def _check_finite(features_BxF: Float32[np.ndarray, "b f"], rows: range, kind: str) -> None:
     if len(bad := np.flatnonzero(~np.isfinite(features_BxF).all(axis=1))):
-        raise ValueError(f"the encoder's output is not finite for windows {[windows[int(i)] for i in bad[:8]]} …")
+        raise ValueError(f"the encoder's output is not finite for {kind} {[rows[int(i)] for i in bad[:8]]} …")

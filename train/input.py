@@ -2,7 +2,7 @@
 
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple, SupportsIndex
@@ -17,7 +17,7 @@ from chronos_jax.sharding import batch_shards, named_sharding
 from train.feature_shards import Features
 from train.negatives import EMPTY
 from train.prefetch import prefetched
-from train.text import TextInputs
+from train.text_encoder import PretrainedTexts, TextInputs
 
 
 class Batch(NamedTuple):
@@ -34,25 +34,36 @@ class Captions:
     """The captions of a split as tables, one row per window or per different text.
 
     Attributes:
-        text_inputs_UxK: What the text tower takes, of each different text.
+        text_inputs_UxK: What the text tower takes, of each different text; on disk where a pretrained encoder made it.
         own_texts_NxC: Numbers of the texts of each window, the first `counts_N` of a row, then EMPTY.
         counts_N: Captions of each window, at least one.
     """
 
-    text_inputs_UxK: Shaped[np.ndarray, "u k"]
+    text_inputs_UxK: Shaped[np.ndarray, "u k"] | Features
     own_texts_NxC: Int[np.ndarray, "n c"]
     counts_N: Int[np.ndarray, " n"]
 
     @classmethod
-    def of(cls, captions: Sequence[Sequence[str]], text_inputs: TextInputs) -> "Captions":
-        """Tables of the captions of each window, none of them without any."""
+    def of(
+        cls,
+        captions: Sequence[Sequence[str]],
+        text_inputs: TextInputs,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> "Captions":
+        """Tables of the captions of each window, none of them without any.
+
+        All processes call this together; a pretrained encoder asks `stop` before each pass whether to end.
+        """
         numbers: dict[str, int] = {}
         own = [[numbers.setdefault(text, len(numbers)) for text in dict.fromkeys(texts)] for texts in captions]
         counts_N = np.array([len(texts) for texts in own], np.int32)
         own_texts_NxC = np.full((len(own), counts_N.max()), EMPTY, np.int32)
         for row, texts in zip(own_texts_NxC, own, strict=True):
             row[: len(texts)] = texts
-        return cls(text_inputs(list(numbers)), own_texts_NxC, counts_N)
+        different = list(numbers)
+        if isinstance(text_inputs, PretrainedTexts):
+            return cls(text_inputs.stored(different, stop), own_texts_NxC, counts_N)
+        return cls(text_inputs(different), own_texts_NxC, counts_N)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -19,13 +20,13 @@ from train.checkpointing import Checkpoints
 from train.config import TrainConfig
 from train.data import captions_of, open_splits
 from train.encoder import load_encoder
-from train.features import FeatureStore
+from train.feature_shards import Features
 from train.flops import training_flops
 from train.input import BatchLayout, Captions, Examples, stop_flags, training_batches, validation_batches
 from train.metrics import MetricsLog, check_wandb
 from train.optimizer import learning_rate_schedule, make_optimizer
 from train.processes import Stopped, on_first, stop_requests
-from train.run import make_model, text_inputs_of
+from train.run import feature_store, make_model, text_inputs_of
 from train.run_lock import run_lock
 from train.run_record import record_change, record_start
 from train.step import (
@@ -39,6 +40,7 @@ from train.step import (
     make_train_step,
     make_validation_step,
 )
+from train.text_encoder import PretrainedTexts
 from train.throughput import Throughput, Trace
 
 REMEDY = "The checkpoints are from before that. Lower learning_rate or grad_clip_norm, or raise temperature_init"
@@ -52,7 +54,7 @@ class Outcome:
         run_dir: Its folder.
         steps: Steps done, counted from the very beginning.
         resumed_from: Step at which this call took up the run; 0 for a new one.
-        encoder_passes: How often this call ran the frozen encoder; 0 where all features were stored.
+        encoder_passes: How often this call ran the frozen encoders; 0 where all that they give was stored.
     """
 
     run_dir: Path
@@ -92,13 +94,15 @@ def _train(config: TrainConfig, mesh: Mesh, stop: Callable[[], bool], force: boo
     train_split, val_split = open_splits(config)
     _check_sizes(config, len(val_split), mesh)
     train_captions, val_captions = captions_of(train_split, config), captions_of(val_split, config)
-    text_inputs = text_inputs_of(config, train_captions)
-    train_texts, val_texts = Captions.of(train_captions, text_inputs), Captions.of(val_captions, text_inputs)
+    text_inputs = text_inputs_of(config, train_captions, mesh)
 
     encoder = load_encoder(config, mesh)
     inputs = {"train": train_split.fingerprint, "validation": val_split.fingerprint, "encoder": encoder.identity}
     on_first(lambda: record_start(config, inputs, text_inputs, force=force))
-    store = FeatureStore(config.features_dir or config.output_dir / "features", config.num_workers)
+    train_texts, val_texts = (Captions.of(own, text_inputs, stop) for own in (train_captions, val_captions))
+    if isinstance(text_inputs, PretrainedTexts):
+        text_inputs.release()
+    store = feature_store(config)
     train_features, val_features = (store.get(split, encoder, stop) for split in (train_split, val_split))
     del encoder  # and with it its weights on the devices
     examples, val_examples = Examples(train_features, train_texts), Examples(val_features, val_texts)
@@ -138,8 +142,14 @@ def _train(config: TrainConfig, mesh: Mesh, stop: Callable[[], bool], force: boo
             MetricsLog(config.output_dir, config, resumed_from) as log,
             progress_bar("{task.fields[numbers]}") as progress,
         ):
-            passes = {"train": train_features.encoder_passes, "validation": val_features.encoder_passes}
-            log.write(resumed_from, "encoder", {f"passes_{split}": count for split, count in passes.items()})
+            encoded: dict[str, Any] = {
+                "train": train_features,
+                "validation": val_features,
+                "train_texts": train_texts.text_inputs_UxK,
+                "validation_texts": val_texts.text_inputs_UxK,
+            }
+            passes = {part: of.encoder_passes for part, of in encoded.items() if isinstance(of, Features)}
+            log.write(resumed_from, "encoder", {f"passes_{part}": count for part, count in passes.items()})
             log.write(
                 resumed_from,
                 "start",

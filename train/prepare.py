@@ -22,11 +22,13 @@ from train.smarthome.dataset import Header, Source, SplitName, Window
 from train.smarthome.events import Events, read_events
 from train.smarthome.files import sha256_of
 from train.smarthome.home import Home, Layout, layout, read_home
-from train.smarthome.records import check_destination, read_header, write_prepared
+from train.smarthome.labels import undescribed
+from train.smarthome.records import check_destination, open_split, read_header, write_prepared
 from train.smarthome.series import VARIATES, event_variates, pad_left
 from train.smarthome.simulator import simulate, simulated_home
 from train.smarthome.vocabulary import Vocabulary
 from train.smarthome.windows import SplitOptions, WindowOptions, cut_windows, majority_label, split_days
+from train.smarthome.written_captions import Captions, check_captions, list_windows, read_captions
 
 
 class PrepareOptions(WindowOptions, SplitOptions):
@@ -52,6 +54,12 @@ class PrepareOptions(WindowOptions, SplitOptions):
     home_name: str | None = None
     """Which home, where that file describes several."""
 
+    captions: Path | None = None
+    """Captions written elsewhere, in place of those from templates: lines {"window_id": ..., "text": ...}."""
+
+    list_windows: Path | None = None
+    """Also write what is known of each window, one JSON object a line, to write captions from."""
+
     seed: int = 0
     """Chooses the wording of captions, the days of split day, and the simulation."""
 
@@ -68,6 +76,10 @@ class PrepareOptions(WindowOptions, SplitOptions):
         if self.validation_input is not None and (self.split != "given" or self.given_train or self.given_validation):
             raise ValueError("validation_input needs split 'given', and no lists of days")
         return self
+
+
+# Options that say where things are, not what becomes of them.
+_PLACES = {"output", "overwrite", "input", "validation_input", "home", "captions", "list_windows"}
 
 
 @dataclass(frozen=True)
@@ -90,6 +102,9 @@ def prepare(options: PrepareOptions) -> Path:
         ValueError: the input, the home or the options do not allow it; the message says what does.
     """
     check_destination(options.output, options.overwrite)
+    written = read_captions(options.captions) if options.captions is not None else {}
+    if options.list_windows is not None and not options.list_windows.parent.is_dir():
+        raise FileNotFoundError(f"list_windows: there is no folder {options.list_windows.parent}: make it first")
     if options.home is not None:
         home = read_home(options.home, options.home_name)
     else:
@@ -114,10 +129,20 @@ def prepare(options: PrepareOptions) -> Path:
     vocabulary = Vocabulary.of((sensor for sensor, _ in pairs), (room for _, room in pairs))
     places = layout(home, [(sensor, room) for sensor, room in pairs])
     labels = sorted({label for part in parts.values() for label in part.labels} - {""})
-    label_to_text = {label: home.label_text(label) for label in labels}
+    label_to_text = {label: home.label_texts(label) for label in labels}
+    if bare := undescribed(label for label in labels if label not in home.label_to_text):
+        warnings.warn(
+            f"{len(bare)} of {len(labels)} labels have no description, such as {bare[0]}: their names in words stand "
+            "for it. Describe them in the home (--home), under label_to_text",
+            stacklevel=2,
+        )
+    activities = [*labels, *(text for texts in label_to_text.values() for text in texts)]
     rooms = set().union(*(part.rooms[part.chosen].tolist() for part in parts.values()))
     sensors = set().union(*(part.events.sensor[part.chosen].tolist() for part in parts.values()))
-    names = Names.of(rooms, sensors, home, activities=[*labels, *label_to_text.values()])
+    names = Names.of(rooms, sensors, home, activities)
+    if options.captions is not None:
+        ids = [_window_id(name, number) for name, part in parts.items() for number in range(len(part.windows))]
+        check_captions(options.captions, written, ids, activities)
     header = Header(
         variates=list(VARIATES),
         sequence_length=options.length,
@@ -127,17 +152,24 @@ def prepare(options: PrepareOptions) -> Path:
         vocabulary={field: dict(ids) for field, ids in vocabulary.ids.items()},
         layout={room: dict(points) for room, points in places.points.items()},
         coordinate_bounds=dict(places.bounds),
-        options=options.model_dump(mode="json", exclude={"output", "overwrite", "input", "validation_input", "home"}),
+        home=home,
+        options=options.model_dump(mode="json", exclude=_PLACES),
         sources=sources,
         events={name: int(part.chosen.sum()) for name, part in parts.items()},
         unknown_values={
             "sensor": sum(vocabulary.unknown("sensor", part.events.sensor[part.chosen]) for part in parts.values()),
             "room": sum(vocabulary.unknown("room", part.rooms[part.chosen]) for part in parts.values()),
         },
+        written_captions=(
+            Source(name=options.captions.name, sha256=sha256_of(options.captions)) if options.captions else None
+        ),
+        captioned_windows=len(written),
         neutral_captions=_count_changed(parts, Names.of(rooms, sensors, home), names, options.seed),
     )
-    splits = {name: _windows(name, part, vocabulary, places, names, options) for name, part in parts.items()}
+    splits = {name: _windows(name, part, vocabulary, places, names, written, options) for name, part in parts.items()}
     write_prepared(options.output, splits, header, options.overwrite)
+    if options.list_windows is not None:
+        list_windows(options.list_windows, {name: open_split(options.output, name) for name in parts})
     return options.output
 
 
@@ -172,7 +204,7 @@ def _scenes(name: SplitName, part: _Part) -> Iterator[tuple[str, Scene]]:
     """The id of each window, and what its captions may tell."""
     for number, (start, stop) in enumerate(part.windows.tolist()):
         yield (
-            f"{name}-{number:06d}",
+            _window_id(name, number),
             Scene(
                 start=_moment(part.events.timestamp[start]),
                 end=_moment(part.events.timestamp[stop - 1]),
@@ -180,6 +212,10 @@ def _scenes(name: SplitName, part: _Part) -> Iterator[tuple[str, Scene]]:
                 sensors=part.events.sensor[start:stop].tolist(),
             ),
         )
+
+
+def _window_id(split: SplitName, number: int) -> str:
+    return f"{split}-{number:06d}"
 
 
 def _count_changed(parts: dict[SplitName, _Part], plain: Names, names: Names, seed: int) -> int:
@@ -196,7 +232,13 @@ def _count_changed(parts: dict[SplitName, _Part], plain: Names, names: Names, se
 
 
 def _windows(
-    name: SplitName, part: _Part, vocabulary: Vocabulary, places: Layout, names: Names, options: PrepareOptions
+    name: SplitName,
+    part: _Part,
+    vocabulary: Vocabulary,
+    places: Layout,
+    names: Names,
+    written: Captions,
+    options: PrepareOptions,
 ) -> Iterator[Window]:
     events = part.events
     variates_VxE = event_variates(events, part.rooms, vocabulary, places, options.cross_midnight)
@@ -208,7 +250,7 @@ def _windows(
             yield Window(
                 window_id=window_id,
                 series=pad_left(variates_VxE[:, start:stop], options.length),
-                captions=captions(window_id, scene, names, options.seed),
+                captions=written.get(window_id) or captions(window_id, scene, names, options.seed),
                 label=label,
                 start=scene.start.isoformat(),
                 end=scene.end.isoformat(),
@@ -232,6 +274,8 @@ def _summary(folder: Path, header: Header) -> Table:
     table.add_row(
         "neutral captions", f"{header.neutral_captions:,} say room A or sensor A for a name with a label in it"
     )
+    if header.written_captions is not None:
+        table.add_row("captions", f"{header.captioned_windows:,} windows have those of {header.written_captions.name}")
     for source in header.sources:
         lines = source.malformed_lines
         numbers = ", ".join(map(str, lines[:20])) + (f" and {len(lines) - 20} more" if len(lines) > 20 else "")

@@ -1,5 +1,6 @@
 """The towers of a run: how they are made, and how the trained ones are read back from its folder."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,22 +10,36 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax.sharding import Mesh
 from jaxtyping import Float
 
 from train.checkpointing import Step, has_checkpoint, load_model
 from train.config import TrainConfig, read_config
 from train.encoder import FrozenEncoder, load_encoder
+from train.features import FeatureStore
 from train.run_record import CONFIG_FILE, read_record, read_vocabulary
 from train.step import Standardisation
-from train.text import BAG_OF_WORDS, PrecomputedEmbeddings, TextInputs, WordVocabulary
+from train.text import BAG_OF_WORDS, PrecomputedEmbeddings, WordVocabulary
+from train.text_encoder import PretrainedTexts, TextInputs
 from train.towers import AlignmentModel, BagOfWordsTower, ProjectionHead
 
 
-def text_inputs_of(config: TrainConfig, captions: list[list[str]]) -> TextInputs:
-    """What turns captions into rows for the text tower: a new vocabulary of these captions, or the file configured."""
+def feature_store(config: TrainConfig) -> FeatureStore:
+    """Where the output of the run's frozen encoders is kept."""
+    return FeatureStore(config.features_dir or config.output_dir / "features", config.num_workers)
+
+
+def text_inputs_of(config: TrainConfig, captions: list[list[str]], mesh: Mesh | None = None) -> TextInputs:
+    """What turns captions into rows for the text tower: a new vocabulary of these captions, or what is configured."""
     if config.text_model_name == BAG_OF_WORDS:
         return WordVocabulary.of(text for texts in captions for text in texts)
-    return PrecomputedEmbeddings.load(Path(config.text_model_name))
+    return _frozen_texts(config, mesh)
+
+
+def _frozen_texts(config: TrainConfig, mesh: Mesh | None = None) -> PrecomputedEmbeddings | PretrainedTexts:
+    if config.has_file_of_embeddings:
+        return PrecomputedEmbeddings.load(Path(config.text_model_name))
+    return PretrainedTexts(config, feature_store(config), mesh)
 
 
 def make_model(config: TrainConfig, features: int, text_inputs: TextInputs) -> AlignmentModel:
@@ -38,8 +53,7 @@ def make_model(config: TrainConfig, features: int, text_inputs: TextInputs) -> A
     if isinstance(text_inputs, WordVocabulary):
         text = BagOfWordsTower(len(text_inputs.words), hidden, out, **options)
     else:
-        width = text_inputs([]).shape[1]
-        text = ProjectionHead(width, hidden, out, **options)
+        text = ProjectionHead(text_inputs.width, hidden, out, **options)
     return AlignmentModel(sensor, text, temperature=config.temperature_init, bias=config.bias_init)
 
 
@@ -88,13 +102,39 @@ class TrainedRun:
         """Windows → unit embeddings (B, output_dim)."""
         return self.embed_features(self.sensor_features(series_BxVxT))
 
-    def embed_texts(self, texts: list[str]) -> Float[np.ndarray, "n d"]:
+    def embed_texts(self, texts: list[str], keep: bool = False) -> Float[np.ndarray, "n d"]:
         """Texts → unit embeddings (n, output_dim), by the trained text tower.
+
+        Args:
+            texts: Any.
+            keep: Whether a pretrained encoder's output is kept on disk and read from there: for distinct captions of a
+                split, which are asked for again.
 
         Raises:
             ValueError: With precomputed text embeddings, a text that their file does not have.
         """
-        return np.asarray(_embed_texts(self.model, jnp.asarray(self.text_inputs(texts))))
+        if keep and texts and isinstance(self.text_inputs, PretrainedTexts):
+            rows = self.text_inputs.stored(texts)[np.arange(len(texts))]
+        else:
+            rows = self.text_inputs(texts)
+        return np.asarray(_embed_texts(self.model, jnp.asarray(rows)))
+
+    def embed_labels(self, wordings: Mapping[str, Sequence[str]]) -> Float[np.ndarray, "l d"]:
+        """Label → several wordings becomes one unit embedding per label: the mean of its wordings' unit embeddings.
+
+        Args:
+            wordings: Label → at least one text. The result has its order.
+
+        Raises:
+            ValueError: A label without a wording; or as `embed_texts`.
+        """
+        if bare := [label for label, texts in wordings.items() if not texts]:
+            raise ValueError(f"labels without description: {', '.join(bare)}. Give each at least one text")
+        texts_TxD = self.embed_texts([text for texts in wordings.values() for text in texts])
+        counts = [len(texts) for texts in wordings.values()]
+        starts = np.cumsum([0, *counts[:-1]])
+        mean_LxD = np.add.reduceat(texts_TxD, starts, axis=0) if counts else texts_TxD
+        return mean_LxD / np.maximum(np.linalg.norm(mean_LxD, axis=1, keepdims=True), 1e-12)
 
 
 def load_run(run_dir: Path, step: Step = "best") -> TrainedRun:
@@ -117,7 +157,12 @@ def load_run(run_dir: Path, step: Step = "best") -> TrainedRun:
     if config.text_model_name == BAG_OF_WORDS:
         text_inputs = read_vocabulary(run_dir)
     else:
-        text_inputs = PrecomputedEmbeddings.load(Path(config.text_model_name))
+        text_inputs = frozen = _frozen_texts(config)
+        if (trained := len(params["text"]["linear_in"]["kernel"])) != frozen.width:
+            raise ValueError(
+                f"the text embeddings of {config.text_model_name} have a width of {frozen.width}, those that "
+                f"{run_dir} was trained on had {trained}: put those back"
+            )
     model = make_model(config, len(standardisation.mean_F), text_inputs)
     nnx.update(model, nnx.State(params))
     return TrainedRun(config, number, model, standardisation, text_inputs)

@@ -10,7 +10,8 @@ from chronos_jax.replacing import replacing
 from train.checkpointing import has_checkpoint
 from train.config import TrainConfig, read_config
 from train.processes import say
-from train.text import TextInputs, WordVocabulary
+from train.text import WordVocabulary
+from train.text_encoder import TextInputs
 
 CONFIG_FILE = "config.json"
 TEXT_VOCABULARY_FILE = "text_vocabulary.json"

@@ -58,6 +58,10 @@ class WordVocabulary:
             row[: len(numbers)] = numbers
         return rows
 
+    def unknown(self, text: str) -> list[str]:
+        """Words of a text that are not in the vocabulary."""
+        return [word for word in _words(text) if word not in self._numbers]
+
     @property
     def fingerprint(self) -> str:
         """Hash of the words and the length."""
@@ -107,6 +111,11 @@ class PrecomputedEmbeddings:
             raise ValueError(f"{path}: some embeddings are not finite")
         return cls(path, {text: row for row, text in enumerate(texts)}, embeddings.astype(np.float32))
 
+    @property
+    def width(self) -> int:
+        """Of the embeddings."""
+        return self.embeddings_NxD.shape[1]
+
     def __call__(self, texts: Sequence[str]) -> Float[np.ndarray, "n d"]:
         """The stored embeddings of these texts.
 
@@ -126,10 +135,6 @@ class PrecomputedEmbeddings:
         digest = hashlib.sha256(json.dumps(list(self.rows)).encode())
         digest.update(np.ascontiguousarray(self.embeddings_NxD).data)
         return digest.hexdigest()
-
-
-# What turns texts into rows for the text tower: one row per text, ValueError for a text that cannot become one.
-TextInputs = WordVocabulary | PrecomputedEmbeddings
 
 
 def _words(text: str) -> list[str]:

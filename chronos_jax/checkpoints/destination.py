@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from chronos_jax.checkpoints.companions import is_companion
 from chronos_jax.checkpoints.errors import CheckpointError
 
 CONFIG = "config.json"
@@ -34,7 +35,7 @@ def check_destination(folder: Path, overwrite: bool = False) -> Path:
         raise CheckpointError(
             f"{folder} exists and is not empty; choose another destination, or pass --overwrite (overwrite=True)"
         )
-    if foreign := [name for name in names if name not in (CONFIG, PARAMS) and ".safetensors" not in name]:
+    if foreign := [name for name in names if not _belongs(folder, name)]:
         raise CheckpointError(
             f"{folder} is not only a checkpoint, and overwriting it would delete {', '.join(foreign)}; "
             "choose another destination"
@@ -42,9 +43,26 @@ def check_destination(folder: Path, overwrite: bool = False) -> Path:
     return folder
 
 
+def _belongs(folder: Path, name: str) -> bool:
+    """Whether an entry of a folder is part of a checkpoint, all that is in it included."""
+    if name in (CONFIG, PARAMS) or ".safetensors" in name:
+        return True
+    entry = folder / name
+    files = [entry] if entry.is_symlink() or not entry.is_dir() else (p for p in entry.rglob("*") if not p.is_dir())
+    return all(is_companion(path.relative_to(folder).as_posix()) for path in files)
+
+
 @contextmanager
-def destination(folder: Path, config: Mapping[str, Any], overwrite: bool = False) -> Iterator[Path]:
+def destination(
+    folder: Path, config: Mapping[str, Any], overwrite: bool = False, companions: Mapping[str, Path] | None = None
+) -> Iterator[Path]:
     """A folder beside `folder`, with config.json in it, that takes its name when the block ends without an error.
+
+    Args:
+        folder: The folder to make.
+        config: What config.json is to say.
+        overwrite: Whether a checkpoint that is there already is replaced.
+        companions: Further files to copy, by their place in the folder.
 
     Raises:
         CheckpointError: as `check_destination`, or the file system refuses (no space, no permission).
@@ -55,6 +73,9 @@ def destination(folder: Path, config: Mapping[str, Any], overwrite: bool = False
     try:
         beside.mkdir()
         (beside / CONFIG).write_text(json.dumps(dict(config), indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        for place, file in (companions or {}).items():
+            (beside / place).parent.mkdir(exist_ok=True)
+            shutil.copyfile(file, beside / place)
         yield beside
         if folder.exists():
             folder.rename(old)

@@ -1,4 +1,4 @@
-"""The one error that bad checkpoints raise."""
+"""The errors that bad checkpoints raise."""
 
 from collections.abc import Sequence
 
@@ -10,3 +10,7 @@ class CheckpointError(ValueError):
     def listing(cls, heading: str, problems: Sequence[str]) -> "CheckpointError":
         """One error that lists every problem on a line of its own."""
         return cls("\n  - ".join([f"{heading}:", *problems]))
+
+
+class UnsupportedConfigError(ValueError):
+    """The checkpoint asks for something that this implementation does not have, or contradicts itself."""

@@ -42,13 +42,17 @@ def stored(source: Source) -> dict[str, Stored]:
     }
 
 
-def load_params(source: Source, table: Sequence[Weight], dtype: Dtype = "float32") -> dict[str, Any]:
+def load_params(
+    source: Source, table: Sequence[Weight], dtype: Dtype = "float32", unused: Sequence[str] = ()
+) -> dict[str, Any]:
     """All parameters of a model.
 
     Args:
         source: Where to read.
         table: The weight table of the model, which follows from its configuration.
         dtype: The dtype of the result; float32 and float16 round to the nearest bfloat16, ties to even.
+        unused: Patterns, as `fnmatch` has them, of stored tensors that the model does without: published names, or the
+            paths of arrays joined with dots for Orbax. They need not be there, and may be anything.
 
     Returns:
         The model's pure state: nested dictionaries of NumPy arrays, of the shapes that the table gives.
@@ -56,20 +60,22 @@ def load_params(source: Source, table: Sequence[Weight], dtype: Dtype = "float32
     Raises:
         CheckpointError: the files are damaged or do not fit the table; one error lists everything.
     """
-    read = open_params(source, table, dtype)
+    read = open_params(source, table, dtype, unused)
     return nest((weight, read(weight)) for weight in table)
 
 
-def open_params(source: Source, table: Sequence[Weight], dtype: Dtype = "float32") -> ReadWeight:
+def open_params(
+    source: Source, table: Sequence[Weight], dtype: Dtype = "float32", unused: Sequence[str] = ()
+) -> ReadWeight:
     """As `load_params`, but returns a function that reads the array of one weight: all need not fit into memory.
 
     Everything is checked before this returns, except what only reading all bytes can show.
     """
     if source.kind == "orbax":
-        return orbax.open_arrays(source.folder, table, NUMPY_DTYPES[dtype])
+        return orbax.open_arrays(source.folder, table, NUMPY_DTYPES[dtype], unused)
     holder = source.base or source
     files = SafetensorsFiles(holder.files, holder.index)
-    problems = [*files.problems, *files.mismatches(table)]
+    problems = [*files.problems, *files.mismatches(table, unused)]
     adapter = None
     if source.kind == "lora":
         adapter = LoraAdapter(source.folder, read_json(source.folder / ADAPTER_CONFIG))

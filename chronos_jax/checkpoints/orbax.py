@@ -9,7 +9,15 @@ import numpy as np
 
 from chronos_jax.checkpoints.destination import PARAMS, destination
 from chronos_jax.checkpoints.errors import CheckpointError
-from chronos_jax.checkpoints.weights import ArrayPath, ReadWeight, Weight, flatten, shape_mismatches, unflatten
+from chronos_jax.checkpoints.weights import (
+    ArrayPath,
+    ReadWeight,
+    Weight,
+    flatten,
+    is_unused,
+    shape_mismatches,
+    unflatten,
+)
 
 if TYPE_CHECKING:  # Orbax takes a second and 180 MB to import, which safetensors need not pay
     from orbax.checkpoint import v1 as ocp
@@ -48,10 +56,14 @@ def write_orbax(
     read: Callable[[ArrayPath], np.ndarray],
     config: Mapping[str, Any],
     overwrite: bool = False,
+    companions: Mapping[str, Path] | None = None,
 ) -> None:
-    """As `save_orbax`, for arrays that are read one after the other, so that only one is in memory at a time."""
+    """As `save_orbax`, for arrays that are read one after the other, so that only one is in memory at a time.
+
+    `companions` are files to copy, by their place in the folder.
+    """
     # After Ctrl-C, Orbax's threads go on writing; leaving the executor waits for them before the folder is deleted.
-    with destination(Path(folder), config, overwrite) as beside, ThreadPoolExecutor(1) as writer:
+    with destination(Path(folder), config, overwrite, companions) as beside, ThreadPoolExecutor(1) as writer:
         for path in paths:
             writer.submit(_write, beside / PARAMS, path, read(path)).result()
         writer.submit(_finish, beside / PARAMS).result()
@@ -82,9 +94,12 @@ def load_orbax(folder: Path | str, abstract: Mapping[str, Any]) -> dict[str, Any
         raise _damaged(folder, error) from error
 
 
-def open_arrays(folder: Path, table: Sequence[Weight], dtype: np.dtype) -> ReadWeight:
-    """A function that reads one array as NumPy array of this dtype. Checks all first, and raises CheckpointError."""
-    stored = _check(folder, {weight.path: weight.model_shape for weight in table})
+def open_arrays(folder: Path, table: Sequence[Weight], dtype: np.dtype, unused: Sequence[str] = ()) -> ReadWeight:
+    """A function that reads one array as NumPy array of this dtype. Checks all first, and raises CheckpointError.
+
+    Arrays whose paths, joined with dots, fit a pattern of `unused` may be there.
+    """
+    stored = _check(folder, {weight.path: weight.model_shape for weight in table}, unused)
     return lambda weight: _read(folder, weight.path, stored[weight.path]).astype(dtype, copy=False)
 
 
@@ -139,11 +154,14 @@ def _read(folder: Path, path: ArrayPath, stored: Any) -> np.ndarray:
     return np.asarray(array)
 
 
-def _check(folder: Path, expected: Mapping[ArrayPath, tuple[int, ...]]) -> dict[ArrayPath, Any]:
+def _check(
+    folder: Path, expected: Mapping[ArrayPath, tuple[int, ...]], unused: Sequence[str] = ()
+) -> dict[ArrayPath, Any]:
     stored = stored_arrays(folder)
+    found = {".".join(path): tuple(array.shape) for path, array in stored.items()}
     problems = list(
         shape_mismatches(
-            {".".join(path): tuple(array.shape) for path, array in stored.items()},
+            {name: shape for name, shape in found.items() if not is_unused(name, unused)},
             {".".join(path): shape for path, shape in expected.items()},
         )
     )

@@ -9,7 +9,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from chronos_jax.checkpoints.errors import CheckpointError
-from chronos_jax.checkpoints.weights import Weight, published_shapes, shape_mismatches
+from chronos_jax.checkpoints.weights import Weight, is_unused, published_shapes, shape_mismatches
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -72,15 +72,19 @@ class SafetensorsFiles:
         except (SafetensorError, OSError) as error:
             raise CheckpointError(f"cannot read {name} from {file}: {error}") from error
 
-    def mismatches(self, table: Sequence[Weight]) -> Iterator[str]:
-        """What is missing, unknown, of another shape or of an unreadable dtype, compared with a weight table."""
-        yield from shape_mismatches({name: t.shape for name, t in self.tensors.items()}, dict(published_shapes(table)))
-        yield from self.unreadable()
+    def mismatches(self, table: Sequence[Weight], unused: Sequence[str] = ()) -> Iterator[str]:
+        """What is missing, unknown, of another shape or of an unreadable dtype, compared with a weight table.
 
-    def unreadable(self) -> Iterator[str]:
+        Tensors whose names fit a pattern of `unused` may be there, and be anything.
+        """
+        found = {name: tensor.shape for name, tensor in self.tensors.items() if not is_unused(name, unused)}
+        yield from shape_mismatches(found, dict(published_shapes(table)))
+        yield from self.unreadable(unused)
+
+    def unreadable(self, unused: Sequence[str] = ()) -> Iterator[str]:
         """Tensors whose dtype is not one of `DTYPES`."""
         for name, tensor in self.tensors.items():
-            if tensor.dtype not in DTYPES:
+            if tensor.dtype not in DTYPES and not is_unused(name, unused):
                 yield f"{name} is stored as {tensor.dtype}, expected one of {', '.join(DTYPES)}"
 
     def _read_header(self, file: Path) -> None:

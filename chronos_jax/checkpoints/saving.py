@@ -67,11 +67,12 @@ def write_safetensors(
     dtype: np.dtype,
     config: Mapping[str, Any],
     overwrite: bool = False,
+    companions: Mapping[str, Path] | None = None,
 ) -> None:
     """As `save_safetensors`, for arrays of this dtype that are read one after the other, so one is in memory at a time.
 
     The library's own writer wants all tensors in memory at once; this writes the same bytes
-    (https://huggingface.co/docs/safetensors, "Format").
+    (https://huggingface.co/docs/safetensors, "Format"). `companions` are files to copy, by their place in the folder.
     """
     code = next(code for code, name in DTYPES.items() if name == dtype.name)
     offsets: dict[str, int] = {}
@@ -82,7 +83,7 @@ def write_safetensors(
         header[name] = {"dtype": code, "shape": shape, "data_offsets": [offsets[name], end]}
     encoded = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     encoded += b" " * (-len(encoded) % 8)  # tensors start at a multiple of eight bytes
-    with destination(Path(folder), config, overwrite) as beside, (beside / SINGLE).open("wb") as file:
+    with destination(Path(folder), config, overwrite, companions) as beside, (beside / SINGLE).open("wb") as file:
         file.write(struct.pack("<Q", len(encoded)) + encoded)
         for weight in table:
             for name, tensor in tensors_of(weight, read(weight)):

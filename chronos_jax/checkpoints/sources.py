@@ -7,11 +7,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from chronos_jax.checkpoints import orbax, safetensors_files
+from chronos_jax.checkpoints.companions import COMPANIONS
 from chronos_jax.checkpoints.destination import CONFIG
 from chronos_jax.checkpoints.errors import CheckpointError
 from chronos_jax.checkpoints.lora import ADAPTER_CONFIG, ADAPTER_WEIGHTS
+from chronos_jax.checkpoints.safetensors_files import INDEX, SINGLE
 
-HUB_PATTERNS = [CONFIG, "*.safetensors", "*.safetensors.index.json", ADAPTER_CONFIG]
+# Exact names: "*" would match folders too, and repositories hold the same weights in other precisions and formats.
+SHARDS = "model-?????-of-?????.safetensors"
+HUB_PATTERNS = [CONFIG, SINGLE, INDEX, SHARDS, ADAPTER_CONFIG, ADAPTER_WEIGHTS, *COMPANIONS]
 
 
 @dataclass(frozen=True)

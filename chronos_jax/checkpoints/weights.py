@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
@@ -58,6 +59,11 @@ def tensors_of(weight: Weight, array: Any) -> Iterator[tuple[str, Any]]:
     for i, name in enumerate(weight.names):
         tensor = array if weight.layers is None else array[i]
         yield name, tensor.T if weight.transpose else tensor
+
+
+def is_unused(name: str, unused: Sequence[str]) -> bool:
+    """Whether a name fits one of these patterns, as `fnmatch` has them, of tensors that a model does without."""
+    return any(fnmatchcase(name, pattern) for pattern in unused)
 
 
 def shape_mismatches(found: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]]) -> Iterator[str]:

@@ -5,6 +5,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from chronos_jax.checkpoints.errors import UnsupportedConfigError
+
 PUBLISHED_QUANTILES = (0.01, *(round(0.05 * i, 2) for i in range(1, 20)), 0.99)
 
 FORECASTING_SETTINGS = {
@@ -19,10 +21,6 @@ FORECASTING_SETTINGS = {
     "use_reg_token",
 }
 """All settings of a published `chronos_config`; the reference refuses any other."""
-
-
-class UnsupportedConfigError(ValueError):
-    """The checkpoint asks for something that this implementation does not have, or contradicts itself."""
 
 
 class Chronos2Config(BaseModel):

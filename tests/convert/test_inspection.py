@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 from reference import write_random_checkpoint
+from text_checkpoints import write_hub_bert, write_whole_clip
 
 from chronos_jax.chronos2.config import Chronos2Config
 from convert.__main__ import main
@@ -27,10 +28,12 @@ def test_json_says_what_is_in_a_checkpoint(published: Path, capsys: pytest.Captu
         "folder": str(published),
         "base": None,
         "tensors": 14 + 2 * 13,
+        "unused": 0,
         "parameters": embedding + patches + 2 * block + 16,
         "dtypes": {"float32": 40},
         "bytes_on_disk": sum(path.stat().st_size for path in published.iterdir()),
         "shards": ["model.safetensors"],
+        "text": None,
         "config": json.loads((published / "config.json").read_text()),
     }
 
@@ -66,3 +69,24 @@ def test_weights_that_contradict_the_configuration_are_an_error(published: Path,
     (published / "config.json").write_text(json.dumps(config | {"d_ff": 25}))
     assert main(["inspect", str(published)]) == 1
     assert "expected (25, 16)" in capsys.readouterr().err
+
+
+def test_of_a_text_encoder_tokenizer_and_pooling_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    published = write_hub_bert(tmp_path / "published")
+    assert main(["inspect", str(published), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["family"], found["tensors"], found["unused"]) == ("BERT", 5 + 3 * 16 + 2, 1)
+    assert found["dtypes"] == {"float32": found["tensors"]}, "of what is used"
+    assert found["text"] == {"vocabulary": 1200, "max_tokens": 16, "pooling": "mean", "normalize": True}
+    assert main(["inspect", str(published)]) == 0
+    shown = capsys.readouterr().out
+    for expected in ("BERT", "not used", "1 of the tensors stored", "vocabulary", "1,200", "max_tokens", "16", "mean"):
+        assert expected in shown
+
+
+def test_of_a_clip_the_text_tower_is_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["inspect", str(write_whole_clip(tmp_path / "published")), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["family"], found["tensors"], found["unused"]) == ("CLIP text", 2 + 3 * 16 + 2 + 1, 5)
+    assert found["config"]["model_type"] == "clip", "as it lies there"
+    assert (found["text"]["pooling"], found["text"]["max_tokens"]) == ("end of text, projected", 40)

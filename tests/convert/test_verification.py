@@ -8,7 +8,7 @@ from safetensors.numpy import load_file, save_file
 
 from chronos_jax.chronos2.config import Chronos2Config
 from convert.__main__ import main
-from convert.verification import BOUND, Outputs, compare, example_inputs
+from convert.chronos2_verification import example_inputs
 
 CONFIG = Chronos2Config(d_model=16, d_kv=4, d_ff=24, num_layers=2, num_heads=3, max_output_patches=4)
 
@@ -56,26 +56,3 @@ def test_a_configuration_that_the_reference_reads_otherwise_is_found(
     assert json.loads((folder / "config.json").read_text())["chronos_config"]["time_encoding_scale"] == 8192
     assert main(["verify", str(folder)]) == 1
     assert "largest (bound 1e-05)" in capsys.readouterr().out
-
-
-def test_every_quantity_is_compared_and_only_where_it_means_something():
-    def outputs(**changes: float) -> Outputs:
-        arrays = {
-            "embedding": np.full((1, 3, 2), 2.0),
-            "forecast": np.full((1, 2, 4), -8.0),
-            "loc": np.full((1, 1), 3.0),
-            "scale": np.full((1, 1), 4.0),
-        }
-        for name, change in changes.items():
-            arrays[name][0, 0] += change
-        return Outputs(**arrays)
-
-    everywhere, not_first = np.ones((1, 3), bool), np.array([[False, True, True]])
-    same = dict.fromkeys(Outputs._fields, 0.0)
-    assert compare(outputs(), outputs(), everywhere) == same
-    assert compare(outputs(embedding=1e-3), outputs(), everywhere) == same | {"embedding": pytest.approx(5e-4)}
-    assert compare(outputs(embedding=1e-3), outputs(), not_first) == same
-    assert compare(outputs(forecast=1e-3), outputs(), everywhere) == same | {"forecast": pytest.approx(1.25e-4)}
-    assert compare(outputs(loc=1e-3), outputs(), everywhere) == same | {"loc": pytest.approx(2.5e-4)}
-    assert compare(outputs(scale=1e-3), outputs(), everywhere) == same | {"scale": pytest.approx(2.5e-4)}
-    assert not compare(outputs(forecast=np.nan), outputs(), everywhere)["forecast"] <= BOUND

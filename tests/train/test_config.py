@@ -84,7 +84,7 @@ def test_all_problems_are_listed_at_once_with_what_was_given() -> None:
 @pytest.mark.parametrize(
     ("keys", "complaint"),
     [
-        ({"text_model_name": "thenlper/gte-base"}, "pretrained text encoders are not supported yet"),
+        ({"text_model_name": ""}, "text_model_name: String should have at least 1 character"),
         ({"loss": "sigmoid", "loss_type": "infonce"}, "loss and loss_type are one key given twice"),
         ({"hard_negative_queue_size": 9, "hard_negative_memory_size": 9}, "are one key given twice"),
         ({"temperature_init": 0.001}, "temperature_init"),

@@ -13,10 +13,9 @@ import pytest
 
 from train.config import TrainConfig
 from train.evaluate import evaluate, main
+from train.evaluation.ways import WAYS
 from train.loop import train
 from train.smarthome.records import open_split
-
-WAYS = ("zero_shot", "probe_of_embedding", "probe_of_encoder")
 
 
 def a_run(home: Path, folder: Path, **keys: object) -> Path:
@@ -34,6 +33,13 @@ def a_run(home: Path, folder: Path, **keys: object) -> Path:
     }
     train(TrainConfig.model_validate(config | keys))
     return folder
+
+
+@pytest.fixture
+def only_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No pictures, which take longer than anything else here."""
+    for draws in ("_plot", "_write_page"):
+        monkeypatch.setattr(f"train.evaluate.{draws}", lambda *arguments: None)
 
 
 @dataclass
@@ -59,30 +65,58 @@ def test_the_report_is_what_is_on_disk(evaluated: Evaluated) -> None:
     assert json.loads((evaluated.folder / "evaluation.json").read_text()) == evaluated.report
 
 
+def numbers(part: Any) -> list[dict[str, Any]]:
+    """All numbers in a report."""
+    if not isinstance(part, dict):
+        return []
+    return [part] if "value" in part else [number for value in part.values() for number in numbers(value)]
+
+
+def test_every_number_is_a_share_within_its_interval_beside_chance(evaluated: Evaluated) -> None:
+    assert evaluated.report["intervals"] == {"level": 0.95, "method": "percentile bootstrap", "resamples": 1000}
+    found = numbers(evaluated.report)
+    assert len(found) > 2 * (4 * 5 + 5 * 4 + 3)
+    for number in found:
+        low, high = number["interval"]
+        assert low - 1e-12 <= number["value"] <= high + 1e-12
+        assert 0 <= number["chance"] <= 1
+
+
 def test_retrieval_is_measured_both_ways_beside_chance(evaluated: Evaluated) -> None:
-    retrieval = evaluated.report["retrieval"]
+    exact, multi = (evaluated.report["retrieval"][form] for form in ("exact", "multi_positive"))
     windows = evaluated.report["run"]["validation_windows"]
-    assert retrieval["window_to_caption"]["queries"] == windows == retrieval["caption_to_window"]["candidates"]
-    assert retrieval["window_to_caption"]["candidates"] == retrieval["caption_to_window"]["queries"] > windows
-    for way in retrieval.values():
-        assert list(way["recall"]) == list(way["chance"]) == ["1", "5", "10"]
-        assert 0 < way["chance"]["1"] < way["chance"]["5"] < way["chance"]["10"] < 1
-        assert way["recall"]["1"] <= way["recall"]["5"] <= way["recall"]["10"] <= 1
+    assert {way[side] for way in exact.values() for side in ("queries", "candidates")} == {windows}
+    assert multi["window_to_caption"]["queries"] == windows == multi["caption_to_window"]["candidates"]
+    assert multi["window_to_caption"]["candidates"] == multi["caption_to_window"]["queries"] > windows
+    for way in (*exact.values(), *multi.values()):
+        for key in ("value", "chance"):
+            recall = [way[f"recall_at_{k}"][key] for k in (1, 5, 10, 50)]
+            assert recall == sorted(recall)
+            assert recall[0] < way["mean_reciprocal_rank"][key] < 1
+    assert exact["window_to_caption"]["recall_at_5"]["chance"] == pytest.approx(5 / windows)
 
 
 def test_the_trained_towers_beat_chance(evaluated: Evaluated) -> None:
     for report in (evaluated.report, evaluated.report["baseline_statistics"]):
-        for way in report["retrieval"].values():
-            assert way["recall"]["10"] > 1.5 * way["chance"]["10"]
-        assert report["recognition"]["probe_of_encoder"]["accuracy"] > report["recognition"]["majority"]["accuracy"]
+        for way in (way for form in ("exact", "multi_positive") for way in report["retrieval"][form].values()):
+            assert way["recall_at_10"]["value"] > 1.5 * way["recall_at_10"]["chance"]
+            assert way["mean_reciprocal_rank"]["interval"][0] > way["mean_reciprocal_rank"]["chance"]
+        for probe in ("linear_probe_of_encoder", "neighbours_probe_of_encoder"):
+            accuracy = report["recognition"][probe]["accuracy"]
+            assert accuracy["value"] > accuracy["majority"]
+        agreement = report["clustering"]["adjusted_rand"]
+        assert agreement["interval"][0] > agreement["chance"] == 0
 
 
 def test_recognition_is_measured_beside_guessing(evaluated: Evaluated) -> None:
     recognition = evaluated.report["recognition"]
     assert 0 < recognition["windows"] <= evaluated.report["run"]["validation_windows"]
-    assert recognition["chance"]["accuracy"] == 1 / recognition["labels"]
-    for way in (*WAYS, "chance", "majority"):
-        assert all(0 <= recognition[way][key] <= 1 for key in ("accuracy", "macro_f1"))
+    for way in WAYS:
+        assert recognition[way]["accuracy"]["chance"] == pytest.approx(1 / recognition["labels"])
+        windows = [own["windows"] for own in recognition[way]["per_class"].values()]
+        assert sum(windows) == recognition["windows"] == evaluated.report["clustering"]["windows"]
+        recalled = [own["windows"] * own["recall"]["value"] for own in recognition[way]["per_class"].values()]
+        assert sum(recalled) / sum(windows) == pytest.approx(recognition[way]["accuracy"]["value"])
 
 
 def test_the_baseline_differs_in_its_encoder_alone(evaluated: Evaluated) -> None:
@@ -98,23 +132,26 @@ def test_the_baseline_differs_in_its_encoder_alone(evaluated: Evaluated) -> None
     )
     assert {key for key in ours if ours[key] != theirs[key]} == {"encoder", "output_dir", "run"}
     for guess in ("chance", "majority"):
-        assert baseline["recognition"][guess] == evaluated.report["recognition"][guess]
+        assert (
+            baseline["recognition"]["zero_shot"]["macro_f1"][guess]
+            == evaluated.report["recognition"]["zero_shot"]["macro_f1"][guess]
+        )
 
 
 def test_pictures_and_nothing_half_written_are_left(evaluated: Evaluated) -> None:
     names = {path.name for path in evaluated.folder.iterdir()}
-    assert {"confusion.png", "embeddings.png", "evaluation.json"} <= names
-    assert not [name for name in names if "writing" in name]
+    assert {"confusion.png", "embeddings.png", "evaluation.json", "report.html"} <= names
+    assert names == {name for name in names if not name.startswith(".")} | {".lock"}
 
 
-def test_the_table_has_every_measure(evaluated: Evaluated) -> None:
+def test_the_table_has_the_main_measures(evaluated: Evaluated) -> None:
     assert "random:tiny" in evaluated.printed
-    lines = [line for line in evaluated.printed.splitlines() if "%" in line]
-    assert len(lines) == 2 * 3 + 3 * 2
-    accuracy = evaluated.report["recognition"]["zero_shot"]["accuracy"]
-    assert f"{accuracy:.1%}" in next(line for line in lines if "zero-shot, accuracy" in line)
+    low, high = (100 * bound for bound in evaluated.report["recognition"]["zero_shot"]["accuracy"]["interval"])
+    line = next(line for line in evaluated.printed.splitlines() if "zero-shot, accuracy" in line)
+    assert f"[{low:.1f},\u00a0{high:.1f}]" in line
 
 
+@pytest.mark.usefixtures("only_numbers")
 def test_again_gives_the_same_numbers_and_trains_nothing(evaluated: Evaluated) -> None:
     log = evaluated.folder / "baseline_statistics" / "metrics.jsonl"
     trained = log.read_text().count('"kind": "train"')
@@ -122,22 +159,73 @@ def test_again_gives_the_same_numbers_and_trains_nothing(evaluated: Evaluated) -
     assert log.read_text().count('"kind": "train"') == trained > 0
 
 
+@pytest.fixture(scope="module")
+def seeded(simulated_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Evaluated:
+    """A run that simulates its home, barely trained, with two seeds, measured in a folder that is gone meanwhile."""
+    room = tmp_path_factory.mktemp("seeded")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(room)
+        folder = a_run(simulated_home, Path("run"), train_data_path=None, simulate_days=3, max_steps=2, seed=7)
+        for draws in ("_plot", "_write_page"):
+            patch.setattr(f"train.evaluate.{draws}", lambda *arguments: None)
+        report = evaluate(folder, seeds=2)
+        shutil.move("run", "moved")
+    return Evaluated(room / "moved", report, "")
+
+
+def test_means_and_intervals_over_seeds(seeded: Evaluated) -> None:
+    seeds = seeded.report["seeds"]
+    assert seeds["seeds"] == [7, 8]
+    own, over_seeds = (
+        part["retrieval"]["exact"]["window_to_caption"]["mean_reciprocal_rank"] for part in (seeded.report, seeds)
+    )
+    assert over_seeds["values"][0] == own["value"] != over_seeds["values"][1]
+    assert over_seeds["value"] == pytest.approx(np.mean(over_seeds["values"]))
+    assert over_seeds["half_width"] > 0
+    assert {tuple(number) for number in numbers(seeds["baseline_statistics"])} == {
+        ("value", "half_width", "values", "chance"),
+        ("value", "half_width", "values", "chance", "majority"),
+    }
+    # The encoder is frozen: what a probe reads from it depends on no seed.
+    assert seeds["recognition"]["linear_probe_of_encoder"]["accuracy"]["half_width"] == 0
+
+
+def test_seeds_share_data_and_features(seeded: Evaluated) -> None:
+    kept = {path.name for path in (seeded.folder / "seeds" / "8").iterdir()}
+    assert kept >= {"checkpoints", "config.json", "baseline_statistics"}
+    assert not kept & {"data", "features", "seeds"}
+    ours, theirs = (
+        json.loads((folder / "config.json").read_text()) for folder in (seeded.folder, seeded.folder / "seeds/8")
+    )
+    changed = {key for key in ours if ours[key] != theirs[key]}
+    assert changed == {"seed", "output_dir", "features_dir", "train_data_path"}
+
+
+@pytest.mark.usefixtures("only_numbers")
 def test_a_run_that_was_moved_with_its_simulated_home_is_measured_as_before(
-    simulated_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    seeded: Evaluated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    folder = a_run(simulated_home, Path("run"), train_data_path=None, simulate_days=3, max_steps=2)
-    report = evaluate(folder)
-    shutil.move("run", "moved")
-    (tmp_path / "elsewhere").mkdir()
-    monkeypatch.chdir(tmp_path / "elsewhere")
-    log = tmp_path / "moved" / "baseline_statistics" / "metrics.jsonl"
-    trained = log.read_text().count('"kind": "train"')
-    assert evaluate(Path("../moved")) == report
-    assert log.read_text().count('"kind": "train"') == trained > 0
-    assert not (tmp_path / "run").exists()
+    logs = sorted(seeded.folder.rglob("metrics.jsonl"))
+    assert {str(log.parent.relative_to(seeded.folder)) for log in logs} == {
+        ".",
+        "baseline_statistics",
+        "seeds/8",
+        "seeds/8/baseline_statistics",
+    }
+    trained = [log.read_text().count('"kind": "train"') for log in logs]
+    assert evaluate(seeded.folder, seeds=2) == seeded.report
+    assert [log.read_text().count('"kind": "train"') for log in logs] == trained
+    assert min(trained) > 0
+    assert not (seeded.folder.parent / "run").exists()
 
 
+def test_at_least_one_seed_is_needed(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="seeds is 0: at least 1"):
+        evaluate(tmp_path, seeds=0)
+
+
+@pytest.mark.usefixtures("only_numbers")
 def test_without_descriptions_in_a_file_of_embeddings_the_rest_is_measured(
     simulated_home: Path, tmp_path: Path, captions_of_home: list[str]
 ) -> None:
@@ -148,7 +236,7 @@ def test_without_descriptions_in_a_file_of_embeddings_the_rest_is_measured(
     folder = a_run(simulated_home, tmp_path / "run", max_steps=2, encoder="statistics", text_model_name=str(path))
     report = evaluate(folder)
     assert "has no embedding for" in report["recognition"]["zero_shot"]["not_measured"]
-    assert report["recognition"]["probe_of_embedding"]["accuracy"] > 0
+    assert report["recognition"]["linear_probe_of_embedding"]["accuracy"]["value"] > 0
     assert report["baseline_statistics"] is None
     assert not (folder / "baseline_statistics").exists()
 

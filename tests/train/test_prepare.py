@@ -108,7 +108,7 @@ class TestSimulated:
 def leaks(*splits: WindowSplit) -> list[str]:
     """Captions that contain any label, as a name or in words, or its description."""
     header = splits[0].header
-    names = [name.lower() for label in header.labels for name in (label, readable(label), header.label_to_text[label])]
+    names = [name.lower() for label in header.labels for name in (label, readable(label), *header.label_to_text[label])]
     pattern = re.compile("|".join(rf"\b{re.escape(name)}\b" for name in names))
     texts = [text for split in splits for texts in split.captions() for text in texts]
     assert texts
@@ -206,7 +206,7 @@ class TestOptions:
         )
         assert train[0].rooms == ["Kitchen", "Pantry"]
         np.testing.assert_array_equal(validation[0].series[2], [0.0, 1.0, 0.5, 1.0])  # described, though never trained
-        assert train.header.label_to_text == {"Cook": "preparing food"}
+        assert train.header.label_to_text == {"Cook": ["preparing food"]}
         assert train.header.coordinate_bounds == {"x": (0, 4), "y": (0, 2)}
 
     def test_malformed_lines_are_in_the_header(self, tmp_path: Path) -> None:

@@ -32,6 +32,14 @@ def test_a_trained_run_embeds_windows_and_texts(tiny_config: Configure) -> None:
     np.testing.assert_allclose(np.linalg.norm(texts, axis=1), 1, rtol=1e-5)
     np.testing.assert_allclose(run.embed_series(series[:3]), windows[:3], atol=1e-6)
 
+    wordings = {"Read": ["reading in a chair", "someone is in the kitchen"], "Cook": ["someone is in the kitchen"]}
+    labels = run.embed_labels(wordings)
+    mean = run.embed_texts(wordings["Read"]).mean(axis=0)
+    np.testing.assert_allclose(labels, np.stack([mean / np.linalg.norm(mean), texts[0]]), atol=1e-6)
+    assert run.embed_labels({}).shape == (0, 8)
+    with pytest.raises(ValueError, match="labels without description: Nap"):
+        run.embed_labels(wordings | {"Nap": []})
+
 
 def test_text_embeddings_of_a_file_take_the_place_of_words(tiny_config: Configure, tmp_path: Path) -> None:
     config = tiny_config(text_model_name=str(tmp_path / "texts.npz"))
@@ -42,6 +50,10 @@ def test_text_embeddings_of_a_file_take_the_place_of_words(tiny_config: Configur
     assert run.embed_texts(texts[:3]).shape == (3, 8)
     with pytest.raises(ValueError, match="no embedding for 1 of 1 texts"):
         run.embed_texts(["never embedded"])
+
+    np.savez(tmp_path / "texts.npz", embeddings=np.ones((1, 13)), texts=texts[:1])
+    with pytest.raises(ValueError, match=r"have a width of 13, those that .* was trained on had 12"):
+        load_run(config.output_dir)
 
 
 def test_a_folder_that_is_no_run_is_refused(tiny_config: Configure, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 import pytest
+import text_models
 from forked_runs import Run, Runs
 
 from chronos_jax.sharding import make_mesh
@@ -50,12 +51,15 @@ class Start:
         self.undisturbed = folder / "undisturbed"
         finish(self("undisturbed", EIGHT))
 
-    def __call__(self, name: str, place: Place, encoder_batch_size: int = 256) -> list[Run]:
+    def __call__(
+        self, name: str, place: Place, encoder_batch_size: int = 256, text_model_name: str = "bag-of-words"
+    ) -> list[Run]:
         config = TrainConfig(
             train_data_path=self._data,
             output_dir=self._folder / name,
             encoder="statistics",
             encoder_batch_size=encoder_batch_size,
+            text_model_name=text_model_name,
             batch_size=16,
             max_steps=STEPS,
             projection_hidden_dim=16,
@@ -131,6 +135,17 @@ MESHES = [
     pytest.param({"data": 2, "fsdp": 2, "tensor": 2}, id="data 2, fsdp 2, tensor 2"),
     pytest.param({"data": 1, "fsdp": 8}, id="fsdp 8"),
 ]
+
+
+def test_two_processes_share_what_a_pretrained_text_encoder_has_to_do(start: Start, tmp_path: Path) -> None:
+    bert = text_models.write_bert(tmp_path / "bert", text_models.BERTS["tiny BERT"], pooling="mean")
+    losses = []
+    for name, processes in (("bert alone", 1), ("bert together", 2)):
+        finish(start(name, Place({"data": 8}, processes=processes), 2, str(bert)))
+        losses.append([line["loss"] for line in lines(start.folder(name), "train")])
+    np.testing.assert_allclose(losses[1], losses[0], **CLOSE)
+    alone, together = (lines(start.folder(name), "encoder")[0] for name in ("bert alone", "bert together"))
+    assert 0 < together["passes_train_texts"] < alone["passes_train_texts"]  # those of the first process
 
 
 @pytest.mark.parametrize("mesh", MESHES)

@@ -36,7 +36,8 @@ from train.smarthome.series import VARIATES
 from train.smarthome.statistics import statistics_features
 from train.smarthome.windows import WindowOptions
 from train.step import abstract_state, loss_implementation, make_train_step
-from train.text import BAG_OF_WORDS, TextInputs, WordVocabulary
+from train.text import BAG_OF_WORDS, WordVocabulary
+from train.text_encoder import TextInputs
 
 ASSUMED_WORDS = 1000
 ASSUMED_CAPTION_WORDS = 32

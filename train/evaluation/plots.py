@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn.decomposition import PCA
 from sklearn.metrics import confusion_matrix
+from threadpoolctl import threadpool_limits
 
 from chronos_jax.replacing import replacing
 
@@ -74,7 +75,8 @@ def plot_embeddings(
         labels: The label of each window, "" where it has none.
         descriptions: Label → embedding of its description.
     """
-    plane = PCA(n_components=2, svd_solver="full").fit(windows_NxD)
+    with threadpool_limits(1):  # several threads that wait for each other are slower, and round differently
+        plane = PCA(n_components=2, svd_solver="full").fit(windows_NxD)
     points_Nx2 = plane.transform(windows_NxD)
     counts = Counter(labels)
     order = sorted({*labels, *descriptions}, key=lambda label: (label == "", -counts[label], label))

@@ -1,13 +1,15 @@
 """What training and evaluation read: windows, the header that describes them, and a split as a Grain data source."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, SupportsIndex, TypeVar
+from typing import Annotated, Any, Generic, Literal, SupportsIndex, TypeVar
 
 import numpy as np
 from grain.sources import RandomAccessDataSource
 from jaxtyping import Float32
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from train.smarthome.home import Home
 
 SplitName = Literal["train", "validation"]
 CaptionType = Literal["long", "short"]
@@ -49,6 +51,13 @@ class Source(BaseModel):
     malformed_lines: list[int] = []
 
 
+def _lists(value: Any) -> Any:
+    """Folders written before there were several wordings have one text per label."""
+    if isinstance(value, Mapping):
+        return {label: [texts] if isinstance(texts, str) else texts for label, texts in value.items()}
+    return value
+
+
 class Header(BaseModel):
     """What a prepared folder's header.json says about its windows."""
 
@@ -61,16 +70,23 @@ class Header(BaseModel):
     splits: dict[SplitName, SplitHeader]
     labels: list[str]
     """Labels that occur in any split, in alphabetical order."""
-    label_to_text: dict[str, str]
+    label_to_text: Annotated[dict[str, list[str]], BeforeValidator(_lists)]
+    """Wordings of each label, at least one."""
     vocabulary: dict[str, dict[str, int]]
     layout: dict[str, dict[str, tuple[float, float]]] = {}
     """{room: {sensor: [x, y]}}, in the unit square."""
     coordinate_bounds: dict[str, tuple[float, float]] = {}
     """Lowest and highest x and y before scaling to the unit square, where coordinates were scaled."""
     caption_types: list[CaptionType] = list(CAPTION_TYPES)
+    home: Home = Home()
+    """What is known of the home besides: new events of it are read with this."""
     options: dict[str, Any] = {}
     """The options that the windows were prepared with."""
     sources: list[Source] = []
+    written_captions: Source | None = None
+    """The file of captions that were written elsewhere, if there is one."""
+    captioned_windows: int = Field(default=0, ge=0)
+    """Windows that have their captions from it."""
     events: dict[SplitName, int] = {}
     """Events that each split had before it was cut into windows."""
     unknown_values: dict[str, int] = {}
@@ -87,6 +103,8 @@ class WindowSplit(Generic[Stored]):
 
     `header` describes the data, `fingerprint` is a sha256 that changes with it.
     """
+
+    kind = "windows"
 
     def __init__(
         self,
@@ -116,6 +134,10 @@ class WindowSplit(Generic[Stored]):
 
     def __repr__(self) -> str:
         return f"WindowSplit({len(self)} windows, {self.fingerprint[:12]})"
+
+    def inputs(self, rows: range) -> Float32[np.ndarray, "b v t"]:
+        """The series of some windows, as an encoder takes them."""
+        return np.stack([self[row].series for row in rows])
 
     def series(self) -> Float32[np.ndarray, "w v t"]:
         """The series of all windows, in memory: of splits that fit there."""

@@ -1,37 +1,26 @@
 """Raw CASAS event files, in both public forms, as columns."""
 
-import gzip
-import lzma
-import re
 import warnings
-import zlib
 from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import date
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int64, Shaped
 
-from chronos_jax.progress import progress_bar
+from train.smarthome.event_lines import (
+    ANNOTATION,
+    MICROSECONDS_PER_DAY,
+    EventLine,
+    Form,
+    MalformedLine,
+    read_lines,
+    without_events,
+)
 
-Form = Literal["annotated", "labelled"]
-
-MICROSECONDS_PER_DAY = 86_400_000_000
-_FORM_SAMPLE = 1_000
-_TIMED_LINE = re.compile(r"\s*(\d{4}-\d\d-\d\d)[\sT]+(\d{1,2}):(\d\d):(\d\d)(?:\.(\d*))?\s+(\S.*)")
-_ANNOTATION = re.compile(r"(.*?)[\s=]+\"?(begin|end)\"?", re.IGNORECASE)
-_EPOCH = date(1970, 1, 1).toordinal()
-
-
-@dataclass(frozen=True)
-class MalformedLine:
-    """A line that could not be read: its number, counted from 1, and why."""
-
-    number: int
-    reason: str
+_COLUMNS = ("timestamp", "sensor", "location", "state", "label")
 
 
 @dataclass(frozen=True)
@@ -52,6 +41,12 @@ class Events:
 
     def __len__(self) -> int:
         return len(self.timestamp)
+
+    def __getitem__(self, part: slice) -> "Events":
+        """Consecutive events, with everything that is known of the file."""
+        columns = {name: getattr(self, name) for name in _COLUMNS}
+        cut: dict[str, Any] = {name: None if column is None else column[part] for name, column in columns.items()}
+        return replace(self, **cut)
 
     @property
     def day(self) -> Int64[np.ndarray, " e"]:
@@ -88,42 +83,16 @@ def read_events(path: Path, strict: bool = False) -> Events:
         FileNotFoundError: no such file.
         ValueError: the file cannot be decompressed, has no event at all, or is malformed somewhere and `strict` is set.
     """
-    rows: list[tuple[int, int, list[str]]] = []
+    form, lines = read_lines(path)
+    kept: list[EventLine] = []
     malformed: list[MalformedLine] = []
-    days: dict[str, int | None] = {}
-    for number, line in enumerate(_lines(path), start=1):
-        match = _TIMED_LINE.fullmatch(line)
-        if match is None:
-            if line.strip():
-                malformed.append(MalformedLine(number, "does not begin with a date and a time, followed by a sensor"))
-            continue
-        day_text, hour, minute, second, fraction, rest = match.groups()
-        if day_text not in days:
-            days[day_text] = _day(day_text)
-        day = days[day_text]
-        seconds = (int(hour) * 60 + int(minute)) * 60 + int(second)
-        if day is None or int(hour) > 23 or int(minute) > 59 or int(second) > 59:
-            malformed.append(MalformedLine(number, "its date or time does not exist"))
-            continue
-        micros = int(fraction[:6].ljust(6, "0")) if fraction else 0
-        rows.append((day * MICROSECONDS_PER_DAY + seconds * 1_000_000 + micros, number, rest.split()))
-
-    form = _form([fields for _, _, fields in rows[:_FORM_SAMPLE]])
-    expected = "sensor state [activity begin|end]" if form == "annotated" else "sensor location state label"
-    kept: list[tuple[int, int, list[str]]] = []
-    for row, fits in zip(rows, _fitting(form, [fields for _, _, fields in rows]), strict=True):
-        if fits:
-            kept.append(row)
+    for line in lines:
+        if isinstance(line, EventLine):
+            kept.append(line)
         else:
-            malformed.append(MalformedLine(row[1], f"is not of the form `date time {expected}`"))
-    malformed.sort(key=lambda line: line.number)
-
+            malformed.append(line)
     if not kept:
-        raise ValueError(
-            f"{path} has no sensor event{f': all {len(malformed)} lines are malformed' if malformed else ''}. Expected "
-            "lines `date time sensor state [activity begin|end]` or `date time sensor location state label`, such as "
-            "`2011-06-15 01:03:39.14962 M003 ON`."
-        )
+        raise without_events(path, len(malformed))
     if malformed and strict:
         listed = "; ".join(f"line {line.number} {line.reason}" for line in malformed[:20])
         more = f"; and {len(malformed) - 20} more" if len(malformed) > 20 else ""
@@ -131,101 +100,103 @@ def read_events(path: Path, strict: bool = False) -> Events:
             f"{path}: {len(malformed)} malformed lines, and strict reading was asked for: {listed}{more}. "
             "Mend or remove these lines, or read without strict to skip them."
         )
-    timestamp = np.array([row[0] for row in kept], dtype=np.int64)
-    if (np.diff(timestamp) < 0).any():
-        backwards = int((np.diff(timestamp) < 0).sum())
+    if backwards := steps_back(kept):
         warnings.warn(f"{path} is not in order of time ({backwards} steps back): its events were sorted", stacklevel=2)
-        order = np.argsort(timestamp, kind="stable")
-        timestamp = timestamp[order]
-        kept = [kept[index] for index in order]
-
-    fields = [row[2] for row in kept]
+        kept.sort(key=lambda line: line.timestamp)
     if form == "labelled":
-        return Events(
-            timestamp=timestamp,
-            sensor=np.array([field[0] for field in fields]),
-            location=np.array([field[1] for field in fields]),
-            state=np.array([field[2] for field in fields]),
-            label=np.array([field[3] for field in fields]),
-            form=form,
-            malformed=tuple(malformed),
-        )
+        labels = [line.fields[3] for line in kept]
+    else:
+        labels = _span_labels(path, [annotation_of(line) for line in kept])
+    return events_of(form, kept, labels, tuple(malformed))
+
+
+def events_of(
+    form: Form, lines: Sequence[EventLine], labels: Sequence[str], malformed: tuple[MalformedLine, ...] = ()
+) -> Events:
+    """Lines of a form, in order of time, as columns."""
+    fields = [line.fields for line in lines]
+    state = 1 if form == "annotated" else 2
     return Events(
-        timestamp=timestamp,
+        timestamp=np.array([line.timestamp for line in lines], dtype=np.int64),
         sensor=np.array([field[0] for field in fields]),
-        location=None,
-        state=np.array([field[1] for field in fields]),
-        label=_span_labels(path, [" ".join(field[2:]) for field in fields]),
+        location=None if form == "annotated" else np.array([field[1] for field in fields]),
+        state=np.array([field[state] for field in fields]),
+        label=np.array(labels),
         form=form,
-        malformed=tuple(malformed),
+        malformed=malformed,
     )
 
 
-def _lines(path: Path) -> Iterator[str]:
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no event file {path}. Give a raw CASAS file (plain, .gz or .xz).")
-    data = path.read_bytes()
-    try:
-        if data.startswith(b"\x1f\x8b"):
-            data = gzip.decompress(data)
-        elif data.startswith(b"\xfd7zXZ\x00"):
-            data = lzma.decompress(data)
-    except (EOFError, OSError, zlib.error, lzma.LZMAError) as error:
-        raise ValueError(f"{path} cannot be decompressed ({error}): it is damaged or cut short.") from error
-    # Published files contain stray bytes; such a line shall be malformed, not the whole file.
-    lines = data.decode("utf-8", errors="replace").split("\n")
-    with progress_bar() as progress:
-        yield from progress.track(lines, description=f"reading {path.name}")
+def joined(parts: Sequence[Events]) -> Events:
+    """Events that follow each other, of one form; what is said of malformed lines is that of the first part."""
+    if len(parts) == 1:
+        return parts[0]
+    columns = {name: [getattr(part, name) for part in parts] for name in _COLUMNS}
+    whole: dict[str, Any] = {
+        name: None if column[0] is None else np.concatenate(column) for name, column in columns.items()
+    }
+    return replace(parts[0], **whole)
 
 
-def _day(text: str) -> int | None:
-    try:
-        return date.fromisoformat(text).toordinal() - _EPOCH
-    except ValueError:
-        return None
+def steps_back(lines: Sequence[EventLine]) -> int:
+    """How many lines are earlier than the one before them."""
+    return int((np.diff([line.timestamp for line in lines]) < 0).sum())
 
 
-def _fitting(form: Form, lines: list[list[str]]) -> list[bool]:
-    """Which lines, split into the fields after the time, have the form."""
-    if form == "annotated":
-        return [
-            len(fields) == 2 or (len(fields) > 2 and _ANNOTATION.fullmatch(" ".join(fields[2:])) is not None)
-            for fields in lines
-        ]
-    return [len(fields) == 4 and _ANNOTATION.fullmatch(f"{fields[2]} {fields[3]}") is None for fields in lines]
+def annotation_of(line: EventLine) -> str:
+    """What a line of the annotated form says of activities, "" for most."""
+    return " ".join(line.fields[2:])
 
 
-def _form(sample: list[list[str]]) -> Form:
-    return "labelled" if sum(_fitting("labelled", sample)) > sum(_fitting("annotated", sample)) else "annotated"
+class OpenActivities:
+    """The activities that have begun and not ended, while events go by in order of time."""
+
+    def __init__(self) -> None:
+        """None is open."""
+        self._open: list[str] = []
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def label(self, annotation: str, never_closed: bool = False) -> str:
+        """The label of the next event, given what its line says of activities.
+
+        Args:
+            annotation: "activity begin", "activity end" or "".
+            never_closed: the activity that begins here is known not to end: only this line has its label.
+        """
+        if annotation:
+            match = ANNOTATION.fullmatch(annotation)
+            assert match is not None, "lines of another form were set aside as malformed"
+            activity, begins = match[1], match[2].lower() == "begin"
+            if begins and never_closed:
+                return activity
+            if begins:
+                self._open.append(activity)
+            elif activity in self._open:
+                del self._open[len(self._open) - 1 - self._open[::-1].index(activity)]
+                return activity
+        return self._open[-1] if self._open else ""
 
 
-def _span_labels(path: Path, annotations: list[str]) -> Shaped[np.ndarray, " e"]:
+def _span_labels(path: Path, annotations: Sequence[str]) -> list[str]:
     """The label of each event, from the `begin` and `end` annotations that some of them carry."""
     open_begins: dict[str, list[int]] = defaultdict(list)
-    spans: list[tuple[int, int, str]] = []
     unopened = 0
     for index, annotation in enumerate(annotations):
-        if not annotation:
-            continue
-        match = _ANNOTATION.fullmatch(annotation)
-        assert match is not None, "lines of another form were set aside as malformed"
-        activity, marker = match[1], match[2].lower()
-        if marker == "begin":
-            open_begins[activity].append(index)
-        elif open_begins[activity]:
-            spans.append((open_begins[activity].pop(), index, activity))
-        else:
-            unopened += 1
-    unclosed = [(begin, begin, activity) for activity, begins in open_begins.items() for begin in begins]
+        if match := ANNOTATION.fullmatch(annotation):
+            if match[2].lower() == "begin":
+                open_begins[match[1]].append(index)
+            elif open_begins[match[1]]:
+                open_begins[match[1]].pop()
+            else:
+                unopened += 1
+    unclosed = {begin for begins in open_begins.values() for begin in begins}
     if unclosed or unopened:
         warnings.warn(
             f"{path}: {len(unclosed)} activities are never closed (only the line that begins them is labelled) and "
             f"{unopened} ends were never begun (ignored)",
             stacklevel=3,
         )
-    labels = np.full(len(annotations), "", dtype=object)
-    for begin, end, activity in sorted(spans + unclosed):
-        labels[begin : end + 1] = activity  # later begins are painted over earlier ones: the innermost wins
-    for _, end, activity in spans:
-        labels[end] = activity
-    return labels.astype(str)
+    activities = OpenActivities()
+    return [activities.label(annotation, index in unclosed) for index, annotation in enumerate(annotations)]

@@ -19,11 +19,11 @@ Point = tuple[float, float]
 NO_ROOM = "Home"
 
 
-def _one_text(value: Any) -> Any:
+def _texts(value: Any) -> Any:
     """The public metadata describes a label by several texts: `{"short_desc": text, "long_desc": [text, ...], ...}`."""
     if isinstance(value, Mapping):
-        value = value.get("short_desc") or value.get("long_desc") or next(iter(value.values()), None)
-    return value[0] if isinstance(value, list) and value else value
+        value = [text for texts in value.values() for text in (texts if isinstance(texts, list) else [texts]) if text]
+    return [value] if isinstance(value, str) else value
 
 
 def _point(value: Any) -> Any:
@@ -51,8 +51,8 @@ class Home(BaseModel):
     sensor_details: dict[str, str | None] = {}
     """Text that describes a sensor, such as "stove"; null where there is none."""
 
-    label_to_text: dict[str, Annotated[str, BeforeValidator(_one_text)]] = {}
-    """Text that describes an activity: a string, or the metadata's {"short_desc": ..., "long_desc": [...]}."""
+    label_to_text: dict[str, Annotated[list[str], BeforeValidator(_texts)]] = {}
+    """Wordings of an activity: a string, a list, or the metadata's {"short_desc": ..., "long_desc": [...]}."""
 
     def rooms(self, events: Events) -> Shaped[np.ndarray, " e"]:
         """The room of each event.
@@ -78,9 +78,10 @@ class Home(BaseModel):
             return f"{readable(kind)} sensor {words}"
         return f"sensor {words}" if re.search(r"\d", words) else f"{words} sensor"
 
-    def label_text(self, label: str) -> str:
-        """How an activity is described: as the home describes it, or else in general (see `describe_label`)."""
-        return self.label_to_text.get(label) or describe_label(label)
+    def label_texts(self, label: str) -> list[str]:
+        """Wordings of an activity: those of the home, or else general ones (see `describe_label`)."""
+        own = [text.strip() for text in self.label_to_text.get(label, []) if text.strip()]
+        return list(dict.fromkeys(own)) or describe_label(label)
 
 
 def read_home(path: Path, name: str | None = None) -> Home:

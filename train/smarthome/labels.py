@@ -1,5 +1,7 @@
 """How activities are described in words, where the home's description does not say."""
 
+from collections.abc import Iterable
+
 from train.smarthome.names import readable
 
 # Labels of the public CASAS homes. What is said of place and time is common knowledge, not taken from any data: it is
@@ -56,6 +58,16 @@ _DESCRIPTIONS = {
 }
 
 
-def describe_label(label: str) -> str:
-    """A description of an activity: that of a known CASAS label, whatever its case, or the label's name in words."""
-    return _DESCRIPTIONS.get(label.lower(), readable(label))
+# Around a description, in words that captions use too: a prompt ensemble (Radford et al. 2021, section 3.1.4).
+_WORDINGS = ("{}", "somebody was {}", "the person was {}")
+
+
+def describe_label(label: str) -> list[str]:
+    """An activity in several wordings: of a known CASAS label, whatever its case; else the label's name in words."""
+    description = _DESCRIPTIONS.get(label.lower())
+    return [readable(label)] if description is None else [wording.format(description) for wording in _WORDINGS]
+
+
+def undescribed(labels: Iterable[str]) -> list[str]:
+    """Those of the labels of which `describe_label` knows no more than the name."""
+    return [label for label in labels if label.lower() not in _DESCRIPTIONS]

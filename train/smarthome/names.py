@@ -26,11 +26,19 @@ def without_activities(texts: Mapping[str, str], activities: Iterable[str], neut
     spellings = {spelling for activity in activities for spelling in _spellings(activity)}
     letters = _letters()
     return {
-        name: f"{neutral} {next(letters)}"
-        if any(spelling in text for text in _spellings(texts[name]) for spelling in spellings)
-        else texts[name]
+        name: f"{neutral} {next(letters)}" if _contains(texts[name], spellings) else texts[name]
         for name in sorted(texts)
     }
+
+
+def naming(texts: Iterable[str], activities: Iterable[str]) -> list[str]:
+    """Those of the texts that contain an activity, as `without_activities` understands it."""
+    spellings = {spelling for activity in activities for spelling in _spellings(activity)}
+    return [text for text in texts if _contains(text, spellings)]
+
+
+def _contains(text: str, spellings: set[str]) -> bool:
+    return any(spelling in own for own in _spellings(text) for spelling in spellings)
 
 
 def _spellings(text: str) -> set[str]:

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Int64, Shaped
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from train.smarthome.events import Events
+from train.smarthome.events import Events, joined
 
 
 class WindowOptions(BaseModel):
@@ -142,15 +142,15 @@ def cut_windows(events: Events, chosen: Bool[np.ndarray, " e"], options: WindowO
         Indices into `events`, in order of time.
     """
     segments = _segments(events, chosen, options)
-    if options.window_kind == "length":
-        cuts = [_by_length(start, stop, options) for start, stop in segments]
-    else:
-        cuts = [_by_duration(events.timestamp, start, stop, options) for start, stop in segments]
-    windows = np.concatenate([np.zeros((0, 2), np.int64), *cuts])
-    minimum = min(options.minimum_events, options.length) if options.window_kind == "length" else options.minimum_events
-    windows = windows[windows[:, 1] - windows[:, 0] >= minimum]
-    windows[:, 0] = np.maximum(windows[:, 0], windows[:, 1] - options.length)
-    return windows
+    cuts = [_cut(events, start, stop, options) for start, stop in segments]
+    return _long_enough(np.concatenate([np.zeros((0, 2), np.int64), *cuts]), options)
+
+
+def _cut(events: Events, start: int, stop: int, options: WindowOptions) -> Int64[np.ndarray, "w 2"]:
+    by_length = options.window_kind == "length"
+    position = np.arange(start, stop, dtype=np.int64) if by_length else events.timestamp[start:stop]
+    _, windows = _on_grid(position, int(position[0]), options)
+    return start + windows
 
 
 def majority_label(labels: Shaped[np.ndarray, " e"]) -> str:
@@ -170,25 +170,84 @@ def _segments(events: Events, chosen: Bool[np.ndarray, " e"], options: WindowOpt
     return [(start, stop) for start, stop in pairwise(edges) if usable[start]]
 
 
-def _by_length(start: int, stop: int, options: WindowOptions) -> Int64[np.ndarray, "w 2"]:
-    stride = max(1, round(options.length * (1 - options.overlap)))
-    starts = np.arange(start, stop, stride, dtype=np.int64)
-    # A start is worth a window while the one before it left an event uncovered.
-    starts = starts[(starts == start) | (starts - stride + options.length < stop)]
-    return np.stack([starts, np.minimum(starts + options.length, stop)], axis=1)
+def _grid(options: WindowOptions) -> tuple[int, int]:
+    """How far a window reaches, and how far the next begins behind it: in events, or in microseconds."""
+    extent = options.length if options.window_kind == "length" else round(options.duration * 1e6)
+    return extent, max(1, round(extent * (1 - options.overlap)))
 
 
-def _by_duration(
-    timestamp: Int64[np.ndarray, " e"], start: int, stop: int, options: WindowOptions
-) -> Int64[np.ndarray, "w 2"]:
-    inside = timestamp[start:stop]
-    duration = round(options.duration * 1e6)
-    stride = max(1, round(duration * (1 - options.overlap)))
-    begins = np.arange(inside[0], inside[-1] + 1, stride, dtype=np.int64)
-    first = start + np.searchsorted(inside, begins, side="left")
-    last = start + np.searchsorted(inside, begins + duration, side="left")
-    windows = np.stack([first, last], axis=1).astype(np.int64)
-    # In quiet times successive windows see the same events, or none, or only the end of what the one before saw.
-    keep = np.ones(len(windows), dtype=bool)
-    keep[1:] = windows[1:, 1] > windows[:-1, 1]
-    return windows[keep]
+def _on_grid(
+    position: Int64[np.ndarray, " e"], origin: int, options: WindowOptions
+) -> tuple[Int64[np.ndarray, " w"], Int64[np.ndarray, "w 2"]]:
+    """Where the windows of a segment begin, and the first event, and one past the last, of each.
+
+    Args:
+        position: of each event, ascending: its number or its time.
+        origin: where the first window begins.
+        options: how to cut.
+    """
+    extent, stride = _grid(options)
+    begin = np.arange(origin, position[-1] + 1, stride, dtype=np.int64)
+    edges = [np.searchsorted(position, begin + reach, side="left") for reach in (0, extent)]
+    windows = np.stack(edges, axis=1).astype(np.int64)
+    # At the end, and in quiet times, windows see the same events, or none, or only the end of what the one before saw.
+    new = np.ones(len(windows), dtype=bool)
+    new[1:] = windows[1:, 1] > windows[:-1, 1]
+    return begin[new], windows[new]
+
+
+def _long_enough(windows: Int64[np.ndarray, "_ 2"], options: WindowOptions) -> Int64[np.ndarray, "w 2"]:
+    """The windows with enough events, and of each the latest where there are too many."""
+    minimum = min(options.minimum_events, options.length) if options.window_kind == "length" else options.minimum_events
+    windows = windows[windows[:, 1] - windows[:, 0] >= minimum]
+    first = np.maximum(windows[:, 0], windows[:, 1] - options.length)
+    return np.stack([first, windows[:, 1]], axis=1)
+
+
+class RunningCut:
+    """Cuts events that come piece by piece, across midnight, into the windows that `cut_windows` makes of all together.
+
+    Activities do not cut. Of the events, only those that further windows need are kept.
+    """
+
+    def __init__(self, options: WindowOptions) -> None:
+        """Nothing has come yet."""
+        self.options = options
+        self._held: Events | None = None
+        self._before = 0  # events held that precede the next window: the one that time elapses from
+        self._number = 0  # of the first event behind it
+        self._origin: int | None = None  # where on the grid the latest window begins that is complete
+        self._cut = False  # whether there is such a window
+
+    def __call__(self, piece: Events | None) -> tuple[Events, Int64[np.ndarray, "w 2"]]:
+        """The windows that are complete with this piece, which follows the one before in time; None is the end.
+
+        Returns:
+            Events, the first of which no window has unless it is the first of all, and the windows as indices into
+            them.
+        """
+        events = joined([each for each in (self._held, piece) if each is not None])
+        by_length = self.options.window_kind == "length"
+        count = len(events) - self._before
+        position = self._number + np.arange(count) if by_length else events.timestamp[self._before :]
+        origin = int(position[0]) if self._origin is None else self._origin
+        begin, windows = _on_grid(position, origin, self.options)
+        extent, stride = _grid(self.options)
+        # Events that are still to come may have the time of the latest one.
+        settled = int(position[-1]) + (1 if by_length else 0)
+        steps = (settled - extent - origin) // stride
+        last = origin + steps * stride
+        ready = (begin <= last) | (piece is None)
+        if self._cut:
+            ready &= begin > origin
+        before = self._before
+        self._hold(events, position, last if steps >= 0 else origin, self._cut or steps >= 0)
+        return events, _long_enough(before + windows[ready], self.options)
+
+    def _hold(self, events: Events, position: Int64[np.ndarray, " e"], origin: int, cut: bool) -> None:
+        behind = int(np.searchsorted(position, origin, side="left"))
+        first = self._before + behind
+        self._origin, self._cut = origin, cut
+        self._number += behind
+        self._before = min(1, first)
+        self._held = events[first - self._before :]

@@ -76,6 +76,39 @@ def test_overwriting_never_deletes_what_is_no_checkpoint(tmp_path: Path):
     assert names(tmp_path) == ["thesis.tex"]
 
 
+@pytest.mark.parametrize(
+    "foreign", ["1_Pooling/notes.txt", "2_Normalize/notes.txt", "onnx/tokenizer.json", "README.md"]
+)
+def test_companions_may_be_overwritten_and_nothing_beside_them(tmp_path: Path, foreign: str):
+    source, there = tmp_path / "source", tmp_path / "there"
+    source.write_text("words")
+    companions = {"vocab.txt": source, "1_Pooling/config.json": source}
+    with destination(there, {}, companions=companions):
+        pass
+    assert (there / "vocab.txt").read_text() == (there / "1_Pooling/config.json").read_text() == "words"
+    (there / "2_Normalize").mkdir()  # as sentence-transformers writes it, empty
+    with destination(there, {}, overwrite=True, companions={"vocab.txt": source}):
+        pass
+    assert names(there) == ["config.json", "vocab.txt"]
+    (there / foreign).parent.mkdir(exist_ok=True)
+    (there / foreign).touch()
+    with (
+        pytest.raises(CheckpointError, match=f"overwriting it would delete {foreign.partition('/')[0]}"),
+        destination(there, {}, overwrite=True),
+    ):
+        pass
+    assert (there / foreign).exists()
+
+
+def test_a_companion_that_is_gone_leaves_nothing(tmp_path: Path):
+    with (
+        pytest.raises(CheckpointError, match=r"cannot write .*No such file"),
+        destination(tmp_path / "new", {}, companions={"vocab.txt": tmp_path / "gone"}),
+    ):
+        pass
+    assert names(tmp_path) == []
+
+
 def test_a_destination_that_cannot_be_is_refused(tmp_path: Path):
     (tmp_path / "file").touch()
     (tmp_path / "link").symlink_to(tmp_path)

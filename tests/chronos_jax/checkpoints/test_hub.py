@@ -1,5 +1,6 @@
 """Hub names, against a hub on the loopback interface that serves one repository with two revisions."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -24,7 +25,7 @@ try:
 except CheckpointError as error:
     print(json.dumps({"error": str(error)}))
 else:
-    files = sorted(path.name for path in source.folder.iterdir())
+    files = sorted(path.relative_to(source.folder).as_posix() for path in source.folder.rglob("*") if path.is_file())
     print(json.dumps({"config": load_config(source), "tensors": list(stored(source)), "files": files}))
 """
 
@@ -65,9 +66,10 @@ class Request(BaseHTTPRequestHandler):
             ]
             return self.answer(200, json.dumps(tree).encode())
         if path.startswith("/owner/model/resolve/"):
-            commit, name = path.split("/")[-2:]
-            etag = f'"{commit[:20]}{name.encode().hex():0<20.20}"'
-            return self.answer(200, self.server.files[commit][name], {"ETag": etag, "X-Repo-Commit": commit})
+            commit, _, name = path.removeprefix("/owner/model/resolve/").partition("/")
+            content = self.server.files[commit][name]
+            etag = f'"{hashlib.sha1(content).hexdigest()}"'  # under which the cache keeps it
+            return self.answer(200, content, {"ETag": etag, "X-Repo-Commit": commit})
         return self.answer(404, b"", {"X-Error-Code": "RepoNotFound"})
 
     do_HEAD = do_GET
@@ -150,3 +152,40 @@ def test_an_unreachable_hub_without_a_cached_copy_is_named(tmp_path: Path):
 def test_a_repository_with_pickles_only_is_refused(hub: Hub, tmp_path: Path):
     del hub.files[COMMITS["main"]]["model.safetensors"]
     assert "never downloaded or read: ask for the weights as safetensors" in ask(hub, tmp_path)["error"]
+
+
+def test_of_a_text_encoder_only_one_form_of_the_weights_and_what_belongs_to_it_is_downloaded(hub: Hub, tmp_path: Path):
+    tensors = save({"weight of main": np.zeros(3, np.float32)})
+    needed = [
+        *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt", "vocab.json"),
+        *("merges.txt", "modules.json", "sentence_bert_config.json", "config_sentence_transformers.json"),
+        "1_Pooling/config.json",
+    ]
+    others = [
+        *("onnx/model.onnx", "onnx/model.safetensors", "onnx/tokenizer.json", "onnx/config.json", "tf_model.h5"),
+        *("openvino/openvino_model.bin", "model.fp16.safetensors", "rust_model.ot", "training_args.bin"),
+        *("preprocessor_config.json", "flax_model.msgpack", "data_config.json", "1_Pooling/pooling.bin"),
+    ]
+    hub.files[COMMITS["main"]] |= dict.fromkeys(needed, b"{}") | dict.fromkeys(others, tensors)
+    found = ask(hub, tmp_path)
+    assert found["files"] == sorted(["config.json", "model.safetensors", *needed])
+    assert found["tensors"] == ["weight of main"]
+
+
+def test_shards_are_downloaded_with_their_index(hub: Hub, tmp_path: Path):
+    files = hub.files[COMMITS["main"]]
+    shards = {f"model-0000{i}-of-00002.safetensors": f"weight {i}" for i in (1, 2)}
+    files |= {shard: save({name: np.zeros(3, np.float32)}) for shard, name in shards.items()}
+    weight_map = {name: shard for shard, name in shards.items()}
+    files["model.safetensors.index.json"] = json.dumps({"weight_map": weight_map}).encode()
+    del files["model.safetensors"]
+    assert ask(hub, tmp_path)["tensors"] == ["weight 1", "weight 2"]
+
+
+def test_an_adapter_is_downloaded(hub: Hub, tmp_path: Path):
+    files = hub.files[COMMITS["main"]]
+    adapter = {"base_model_name_or_path": "owner/model", "revision": "v1"}
+    files |= {"adapter_config.json": json.dumps(adapter).encode(), "adapter_model.safetensors": save({})}
+    found = ask(hub, tmp_path)
+    assert found["config"] == {"revision": "v1"}, "of the base"
+    assert {"adapter_config.json", "adapter_model.safetensors"} <= set(found["files"])

@@ -73,6 +73,21 @@ def test_one_error_lists_everything(checkpoint: Path, table: list[Weight], tenso
     ]
 
 
+def test_tensors_that_are_not_used_may_be_there_and_be_anything(
+    checkpoint: Path, table: list[Weight], tensors: Tensors
+):
+    tensors |= {"embed.position_ids": np.arange(3), "other.a": np.zeros(2, np.float64), "other.b": np.zeros(2)}
+    save_file(tensors, checkpoint / SINGLE)
+    loaded = load_params(resolve(checkpoint), table, unused=("embed.position_ids", "other.*", "absent"))
+    assert set(loaded) == {"embed", "blocks"}
+    with pytest.raises(CheckpointError) as caught:
+        load_params(resolve(checkpoint), table, unused=("other.*", "absent"))
+    assert [line.removeprefix("  - ") for line in str(caught.value).splitlines()[1:]] == [
+        "unknown: embed.position_ids of shape (3,)",
+        "embed.position_ids is stored as I64, expected one of F32, BF16, F16",
+    ]
+
+
 def test_a_tensor_in_two_shards_is_refused(sharded: Path, table: list[Weight], tensors: Tensors):
     second = {name: tensors[name] for name in (*list(tensors)[2:], "embed.weight")}
     save_file(second, sharded / SHARD_2)

@@ -236,7 +236,7 @@ def test_the_result_is_that_of_peft(
     )
 
     source: Source = resolve(adapter, base=reference_checkpoint)
-    table = family_of(load_config(source)).table
+    table = family_of(load_config(source), ()).table
     save_safetensors(tmp_path / "merged", load_params(source, table), table, load_config(source))
     ours = load_file(tmp_path / "merged/model.safetensors")
     theirs = peft_state(adapter, reference_checkpoint)

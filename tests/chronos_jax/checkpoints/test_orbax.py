@@ -81,6 +81,12 @@ def test_one_error_lists_every_array_that_does_not_fit(saved: Path, table: list[
         assert [line.removeprefix("  - ") for line in str(caught.value).splitlines()[1:]] == problems
 
 
+def test_arrays_that_are_not_used_may_be_there(saved: Path, table: list[Weight]):
+    without = [weight for weight in table if weight.path[-1] != "scale"]
+    params = load_params(resolve(saved), without, unused=("blocks.norm.*",))
+    assert sorted(path for path, _ in flatten(params)) == sorted(weight.path for weight in without)
+
+
 # Orbax reads all arrays at once, and when one fails it drops the tasks of the others.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("victim", ["metadata", "data"])

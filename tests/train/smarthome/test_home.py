@@ -102,10 +102,12 @@ class TestTexts:
         assert Home().sensor_text("M003") == "sensor M003"
 
     def test_labels(self) -> None:
-        assert self.HOME.label_text("Read") == "reading a book"
-        assert self.HOME.label_text("Chores") == "Cleaning the house."
-        assert self.HOME.label_text("Sleep") == "asleep"
-        assert self.HOME.label_text("Feed_Cat") == "feed cat"
+        assert self.HOME.label_texts("Read") == ["reading a book", "Reading near the armchair."]
+        assert self.HOME.label_texts("Chores") == ["Cleaning the house.", "Tidying."]
+        assert self.HOME.label_texts("Sleep") == ["asleep"]
+        assert self.HOME.label_texts("Feed_Cat") == ["feed cat"]
+        assert len(set(self.HOME.label_texts("Cook"))) == 3
+        assert Home.model_validate({"label_to_text": {"Nap": {"short_desc": None}}}).label_texts("Nap")
 
 
 class TestLayout:

@@ -15,7 +15,7 @@ HEADER = Header(
     sequence_length=3,
     splits={},
     labels=["Sleep"],
-    label_to_text={"Sleep": "sleeping"},
+    label_to_text={"Sleep": ["sleeping"]},
     vocabulary={"sensor": {"<PAD>": 0, "<UNK>": 1}, "room": {"<PAD>": 0, "<UNK>": 1}},
 )
 

@@ -5,7 +5,14 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from train.smarthome.events import MICROSECONDS_PER_DAY, Events
-from train.smarthome.windows import SplitOptions, WindowOptions, cut_windows, majority_label, split_days
+from train.smarthome.windows import (
+    RunningCut,
+    SplitOptions,
+    WindowOptions,
+    cut_windows,
+    majority_label,
+    split_days,
+)
 
 DAY = MICROSECONDS_PER_DAY // 1_000_000
 
@@ -119,6 +126,51 @@ class TestSegments:
             usable = chosen & (events.label != "") if segment else chosen
             assert covered == set(np.flatnonzero(usable).tolist())
         assert (np.diff(windows, axis=0) >= 0).all()
+
+
+@given(
+    gaps=st.lists(st.integers(0, 9), min_size=1, max_size=120),
+    pieces=st.lists(st.integers(1, 30), min_size=1, max_size=10),
+    kind=st.sampled_from(["length", "duration"]),
+    length=st.integers(1, 12),
+    overlap=st.sampled_from([0.0, 0.5, 0.9]),
+    minimum=st.integers(1, 3),
+)
+def test_events_that_come_in_pieces_are_cut_as_if_they_came_together(
+    gaps: list[int], pieces: list[int], kind: str, length: int, overlap: float, minimum: int
+) -> None:
+    events = events_at((np.cumsum(gaps) * 1e-6).tolist())
+    options = WindowOptions.model_validate(
+        {
+            "window_kind": kind,
+            "length": length,
+            "duration": 12e-6,
+            "overlap": overlap,
+            "minimum_events": minimum,
+            "cross_midnight": True,
+        }
+    )
+    cut = RunningCut(options)
+    ends = [*(end for end in np.cumsum(pieces).tolist() if end < len(events)), len(events)]
+    found = []
+    for start, end in [*zip([0, *ends[:-1]], ends, strict=True), (None, None)]:
+        held, windows = cut(None if start is None else events[start:end])
+        assert len(windows) == 0 or windows[:, 0].min() > 0 or held.timestamp[0] == events.timestamp[0]
+        found += [held.timestamp[first:last].tolist() for first, last in windows]
+    together = cut_windows(events, np.ones(len(events), dtype=bool), options)
+    assert found == [events.timestamp[first:last].tolist() for first, last in together]
+
+
+def test_a_window_waits_for_events_of_the_same_time_in_the_next_piece() -> None:
+    cut = RunningCut(WindowOptions(window_kind="duration", duration=3e-6, minimum_events=1, overlap=0.0))
+    pieces = [cut(events_at([0.0, 1e-6, 2e-6])), cut(events_at([2e-6])), cut(None)]
+    assert [stop - start for _, windows in pieces for start, stop in windows] == [4]
+
+
+def test_events_that_come_in_pieces_do_not_heap_up() -> None:
+    cut = RunningCut(WindowOptions(length=10, cross_midnight=True))
+    held = [len(cut(events_at([100.0 * piece + i for i in range(100)]))[0]) for piece in range(20)]
+    assert max(held) <= 100 + 10 + 1
 
 
 def test_majority_label() -> None:

@@ -1,0 +1,1 @@
+"""The BERT family: configuration, Flax model and weight table."""

@@ -1,0 +1,1 @@
+"""The text tower of CLIP: configuration, Flax model and weight table."""

@@ -1,0 +1,153 @@
+"""Windows of raw event files, cut as a run's data were, while they are read."""
+
+import warnings
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int64, Shaped
+
+from train.smarthome.captions import Names, Scene, captions
+from train.smarthome.dataset import Header, Window
+from train.smarthome.event_stream import days_of, moment
+from train.smarthome.events import Events
+from train.smarthome.home import Layout
+from train.smarthome.series import event_variates, pad_left
+from train.smarthome.vocabulary import PADDING, UNKNOWN, Vocabulary
+from train.smarthome.windows import RunningCut, WindowOptions, cut_windows, majority_label
+
+Piece = tuple[Events, Int64[np.ndarray, "_ 2"]]
+"""Events, and windows of them as indices."""
+
+NAMED = 3  # how many unknown sensors a warning names
+
+
+def windows_of(path: Path, header: Header) -> Iterator[Window]:
+    """The windows of a raw CASAS event file, in order of time, as `train.prepare` cuts and describes them.
+
+    The file is read as the windows are asked for, one day at a time. A window's id is the file's name and a number.
+    Where the run's data were cut at every change of activity, windows here are not, since new events have no labels.
+
+    Warnings, when the file is read: as `days_of`, and the share of events whose sensor the run has not seen.
+
+    Args:
+        path: Plain, gzip or xz.
+        header: Of the run's data: how windows are cut, vocabularies, places and names.
+
+    Raises:
+        FileNotFoundError: No such file.
+        ValueError: The header says nothing of how windows are cut; or, also while windows are read, as `days_of`.
+    """
+    options = window_options(header)
+    if options.segment_by_activity:
+        warnings.warn(
+            "the run's windows were cut at every change of activity, which new events do not tell: those of "
+            f"{path} are cut without, so that some span several activities",
+            stacklevel=2,
+        )
+        options = options.model_copy(update={"segment_by_activity": False})
+    known = header.vocabulary["sensor"].keys() - {PADDING, UNKNOWN}
+    days = _told_of_unknown(path, days_of(path), known)
+    if options.cross_midnight:
+        pieces = _across_midnight(days, options)
+    else:
+        pieces = ((day, cut_windows(day, np.ones(len(day), dtype=bool), options)) for day in days)
+    return _windows(path, pieces, header, options)
+
+
+def window_options(header: Header) -> WindowOptions:
+    """How the windows that a header describes were cut.
+
+    Raises:
+        ValueError: It does not say so.
+    """
+    if absent := [name for name in WindowOptions.model_fields if name not in header.options]:
+        raise ValueError(
+            f"the run's data do not say how their windows were cut ({', '.join(absent)} missing), as windowed JSON "
+            "never does: new events can only be cut for a run on a folder made by `python -m train.prepare`"
+        )
+    return WindowOptions.model_validate({name: header.options[name] for name in WindowOptions.model_fields})
+
+
+def _across_midnight(days: Iterable[Events], options: WindowOptions) -> Iterator[Piece]:
+    cut = RunningCut(options)
+    yield from map(cut, days)
+    yield cut(None)
+
+
+def _windows(path: Path, pieces: Iterable[Piece], header: Header, options: WindowOptions) -> Iterator[Window]:
+    vocabulary, places = Vocabulary(header.vocabulary), Layout(header.layout, header.coordinate_bounds)
+    names = _GrowingNames(header)
+    seed = header.options.get("seed", 0)
+    numbers = count()
+    for events, windows in pieces:
+        rooms = header.home.rooms(events)
+        variates_VxE = event_variates(events, rooms, vocabulary, places, options.cross_midnight)
+        called = names.of(rooms, events.sensor)
+        for start, stop in windows.tolist():
+            window_id = f"{path.name}-{next(numbers):06d}"
+            scene = Scene(
+                start=moment(int(events.timestamp[start])),
+                end=moment(int(events.timestamp[stop - 1])),
+                rooms=rooms[start:stop].tolist(),
+                sensors=events.sensor[start:stop].tolist(),
+            )
+            yield Window(
+                window_id=window_id,
+                series=pad_left(variates_VxE[:, start:stop], options.length),
+                captions=captions(window_id, scene, called, seed),
+                label=majority_label(events.label[start:stop]),
+                start=scene.start.isoformat(),
+                end=scene.end.isoformat(),
+                rooms=sorted(set(scene.rooms)),
+                sensors=sorted(set(scene.sensors)),
+            )
+
+
+def _told_of_unknown(path: Path, days: Iterable[Events], known: Collection[str]) -> Iterator[Events]:
+    """The same days; behind the last, a warning of the sensors that are not known."""
+    events = 0
+    unknown: Counter[str] = Counter()
+    for day in days:
+        events += len(day)
+        sensors, counts = np.unique(day.sensor, return_counts=True)
+        unknown.update({str(name): int(n) for name, n in zip(sensors, counts, strict=True) if name not in known})
+        yield day
+    if not unknown:
+        return
+    named = ", ".join(name for name, _ in unknown.most_common(NAMED))
+    if unknown.total() == events:
+        told = (
+            f"none of the {len(unknown)} sensors of {path} is one that the run has seen (they are called {named}; "
+            f"those of the run {', '.join(sorted(known)[:NAMED])}): all events count as unknown, and what is said of "
+            "them means nothing. Is it the same home?"
+        )
+    else:
+        told = (
+            f"{unknown.total() / events:.1%} of the events of {path} ({unknown.total():,} of {events:,}) are of "
+            f"{len(unknown)} sensors that the run has not seen, such as {named}: they count as unknown"
+        )
+    warnings.warn(told, stacklevel=2)
+
+
+class _GrowingNames:
+    """What captions call rooms and sensors: those of the run's data, and new ones as they occur."""
+
+    def __init__(self, header: Header) -> None:
+        self._home = header.home
+        self._activities = [*header.labels, *(text for texts in header.label_to_text.values() for text in texts)]
+        self._rooms, self._sensors = (
+            set(header.vocabulary[field]) - {PADDING, UNKNOWN} for field in ("room", "sensor")
+        )
+        self._names: Names | None = None
+
+    def of(self, rooms: Shaped[np.ndarray, " e"], sensors: Shaped[np.ndarray, " e"]) -> Names:
+        """Names for all that have occurred, these among them."""
+        new_rooms, new_sensors = set(rooms.tolist()) - self._rooms, set(sensors.tolist()) - self._sensors
+        if self._names is None or new_rooms or new_sensors:
+            self._rooms |= new_rooms
+            self._sensors |= new_sensors
+            self._names = Names.of(self._rooms, self._sensors, self._home, self._activities)
+        return self._names
