@@ -1,8 +1,10 @@
-"""What the commands share in reading their options."""
+"""What the commands share: how options are read, and how what is wrong is said."""
 
 import argparse
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -10,6 +12,18 @@ import tyro
 from pydantic import BaseModel, ModelWrapValidatorHandler, ValidationError, model_validator
 
 from train.config import TrainConfig, describe, read_config
+from train.processes import Stopped
+
+
+@contextmanager
+def plain_words() -> Iterator[None]:
+    """Warnings become a line each, and what a user can mend ends the command with a line and exit code 1."""
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
+        try:
+            yield
+        except (OSError, ValueError, RuntimeError, Stopped) as error:
+            sys.exit(f"error: {error}")
 
 
 class OneLineFaults(BaseModel):

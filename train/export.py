@@ -25,6 +25,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from chronos_jax import Chronos2Pipeline
 from chronos_jax.checkpoints.destination import CONFIG, PARAMS, check_destination, destination
+from train.command_line import plain_words
 from train.config import make_config
 from train.data import open_splits
 from train.encoder import FrozenEncoder, load_encoder
@@ -192,10 +193,8 @@ class ExportOptions:
 def main() -> None:
     """Runs the command; what is wrong is said in one line, with exit code 1."""
     options = tyro.cli(ExportOptions, prog="python -m train.export", use_underscores=True)
-    try:
+    with plain_words():
         export_run(options.run, options.output)
-    except (OSError, ValueError, RuntimeError) as error:
-        sys.exit(f"error: {error}")
     print(f"wrote {options.output}", file=sys.stderr)
 
 

@@ -1,8 +1,6 @@
 """The command `python -m train.predict`: activities of a raw event file, by a trained run and descriptions alone."""
 
 import csv
-import sys
-import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +14,7 @@ from rich.table import Table
 from chronos_jax.commands.files import check_output
 from chronos_jax.compilation_cache import keep_what_is_compiled
 from chronos_jax.replacing import replacing
+from train.command_line import plain_words
 from train.data import open_splits
 from train.evaluation.zero_shot import label_probabilities
 from train.new_events import embedded_windows
@@ -130,13 +129,9 @@ def main() -> None:
     """Runs the command; what is wrong is said in one line, with exit code 1."""
     options = tyro.cli(PredictOptions, prog="python -m train.predict", use_underscores=True)
     keep_what_is_compiled()
-    with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
-        try:
-            counts = predict(options.run, options.events, options.out, options.labels, options.overwrite)
-        except (OSError, ValueError, RuntimeError) as error:
-            sys.exit(f"error: {error}")
-        Console().print(_summary(counts, options.out))
+    with plain_words():
+        counts = predict(options.run, options.events, options.out, options.labels, options.overwrite)
+    Console().print(_summary(counts, options.out))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,9 @@
 """The command `python -m train.prepare`: raw events → windows, captions, records."""
 
-import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from chronos_jax.progress import progress_bar
-from train.command_line import OneLineFaults
+from train.command_line import OneLineFaults, plain_words
 from train.smarthome.captions import Names, Scene, captions
 from train.smarthome.dataset import Header, Source, SplitName, Window
 from train.smarthome.events import Events, read_events
@@ -203,15 +201,7 @@ def _parts(options: PrepareOptions, read: list[Events], home: Home) -> dict[Spli
 def _scenes(name: SplitName, part: _Part) -> Iterator[tuple[str, Scene]]:
     """The id of each window, and what its captions may tell."""
     for number, (start, stop) in enumerate(part.windows.tolist()):
-        yield (
-            _window_id(name, number),
-            Scene(
-                start=_moment(part.events.timestamp[start]),
-                end=_moment(part.events.timestamp[stop - 1]),
-                rooms=part.rooms[start:stop].tolist(),
-                sensors=part.events.sensor[start:stop].tolist(),
-            ),
-        )
+        yield _window_id(name, number), Scene.of(part.events, part.rooms, start, stop)
 
 
 def _window_id(split: SplitName, number: int) -> str:
@@ -247,20 +237,9 @@ def _windows(
         for (window_id, scene), (start, stop), label in progress.track(
             cuts, total=len(part.windows), description=f"{name} windows"
         ):
-            yield Window(
-                window_id=window_id,
-                series=pad_left(variates_VxE[:, start:stop], options.length),
-                captions=written.get(window_id) or captions(window_id, scene, names, options.seed),
-                label=label,
-                start=scene.start.isoformat(),
-                end=scene.end.isoformat(),
-                rooms=sorted(set(scene.rooms)),
-                sensors=sorted(set(scene.sensors)),
-            )
-
-
-def _moment(timestamp: np.int64) -> datetime:
-    return datetime(1970, 1, 1) + timedelta(microseconds=int(timestamp))
+            series = pad_left(variates_VxE[:, start:stop], options.length)
+            told = written.get(window_id) or captions(window_id, scene, names, options.seed)
+            yield Window.of(window_id, scene, series, told, label)
 
 
 def _summary(folder: Path, header: Header) -> Table:
@@ -292,12 +271,8 @@ def main() -> None:
     options = tyro.cli(
         _CommandLine, prog="python -m train.prepare", description=PrepareOptions.__doc__, use_underscores=True
     )
-    with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
-        try:
-            folder = prepare(options)
-        except (OSError, ValueError) as error:
-            sys.exit(f"error: {error}")
+    with plain_words():
+        folder = prepare(options)
     Console().print(_summary(folder, read_header(folder)))
 
 

@@ -19,6 +19,7 @@ from rich.table import Table
 
 from chronos_jax.compilation_cache import keep_what_is_compiled
 from chronos_jax.progress import progress_bar
+from train.command_line import plain_words
 from train.data import open_splits
 from train.new_events import Embedded, embedded_windows
 from train.run import TrainedRun, feature_store, load_run
@@ -231,12 +232,8 @@ def main() -> None:
     """Runs the command; what is wrong is said in one line, with exit code 1."""
     options = tyro.cli(SearchOptions, prog="python -m train.search", use_underscores=True)
     keep_what_is_compiled()
-    with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
-        try:
-            code = _run(options)
-        except (OSError, ValueError, RuntimeError) as error:
-            sys.exit(f"error: {error}")
+    with plain_words():
+        code = _run(options)
     sys.exit(code)
 
 

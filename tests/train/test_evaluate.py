@@ -4,7 +4,7 @@ import json
 import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,11 @@ import pytest
 
 from train.config import TrainConfig
 from train.evaluate import evaluate, main
+from train.evaluation import report as measuring
+from train.evaluation.page import Page, write_page
 from train.evaluation.ways import WAYS
 from train.loop import train
+from train.smarthome.dataset import WindowSplit
 from train.smarthome.records import open_split
 
 
@@ -46,7 +49,8 @@ def only_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
 class Evaluated:
     folder: Path
     report: dict[str, Any]
-    printed: str
+    printed: str = ""
+    pages: list[Page] = field(default_factory=list)
 
 
 @pytest.fixture(scope="module")
@@ -54,11 +58,15 @@ def evaluated(simulated_home: Path, tmp_path_factory: pytest.TempPathFactory) ->
     folder = a_run(simulated_home, tmp_path_factory.mktemp("run") / "run")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("COLUMNS", "120")
+        pages: list[Page] = []
+        patch.setattr(
+            "train.evaluation.page.write_page", lambda path, page: (pages.append(page), write_page(path, page))
+        )
         printed = tmp_path_factory.mktemp("printed") / "table"
         with printed.open("w") as file:
             patch.setattr(sys, "stdout", file)
             report = evaluate(folder)
-    return Evaluated(folder, report, printed.read_text())
+    return Evaluated(folder, report, printed.read_text(), pages)
 
 
 def test_the_report_is_what_is_on_disk(evaluated: Evaluated) -> None:
@@ -144,6 +152,41 @@ def test_pictures_and_nothing_half_written_are_left(evaluated: Evaluated) -> Non
     assert names == {name for name in names if not name.startswith(".")} | {".lock"}
 
 
+def test_the_page_shows_every_validation_window(evaluated: Evaluated) -> None:
+    (page,) = evaluated.pages
+    windows = evaluated.report["run"]["validation_windows"]
+    assert page.report == evaluated.report
+    assert page.config == json.loads((evaluated.folder / "config.json").read_text())
+    assert {"train", "validation"} <= {line["kind"] for line in page.metrics}
+    columns = (page.labels, page.starts, page.ends, page.rooms, page.captions, page.windows_NxD)
+    assert {len(column) for column in columns} == {windows}
+    assert list(page.predictions) == list(WAYS.values())
+    assert {len(predicted) for predicted in page.predictions.values()} == {windows}
+    right = [own == label for own, label in zip(page.predictions["zero-shot"], page.labels, strict=True) if label]
+    assert np.mean(right) == pytest.approx(evaluated.report["recognition"]["zero_shot"]["accuracy"]["value"])
+    for captions, row in zip(page.captions, page.matches_NxC, strict=True):
+        assert {page.texts[column] for column in row.nonzero()[0]} == set(captions)
+
+
+@pytest.mark.usefixtures("only_numbers")
+def test_without_labels_retrieval_is_measured(
+    evaluated: Evaluated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(evaluated.folder, tmp_path / "run")
+
+    def unlabelled(split: WindowSplit) -> WindowSplit:
+        return WindowSplit(
+            split.header, split.fingerprint, range(len(split)), lambda row: replace(split[row], label="")
+        )
+
+    open_splits = measuring.open_splits
+    monkeypatch.setattr(measuring, "open_splits", lambda config: tuple(map(unlabelled, open_splits(config))))
+    report = evaluate(tmp_path / "run", baseline=False)
+    assert report["retrieval"] == evaluated.report["retrieval"]
+    for part in ("recognition", "clustering"):
+        assert report[part] == {"not_measured": "a split has no window with a label"}
+
+
 def test_the_table_has_the_main_measures(evaluated: Evaluated) -> None:
     assert "random:tiny" in evaluated.printed
     low, high = (100 * bound for bound in evaluated.report["recognition"]["zero_shot"]["accuracy"]["interval"])
@@ -170,7 +213,7 @@ def seeded(simulated_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Ev
             patch.setattr(f"train.evaluate.{draws}", lambda *arguments: None)
         report = evaluate(folder, seeds=2)
         shutil.move("run", "moved")
-    return Evaluated(room / "moved", report, "")
+    return Evaluated(room / "moved", report)
 
 
 def test_means_and_intervals_over_seeds(seeded: Evaluated) -> None:

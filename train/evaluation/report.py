@@ -19,6 +19,9 @@ training windows as the only answer does. Scores are shares in [0, 1]. In place 
     seeds          null, or seeds (a list) and the four above over runs that differ in their seed; there a number is
                    {"value": mean, "half_width": of its 95 % t-interval, "values": of each seed, "chance", "majority"}
 
+Intervals are percentiles over resamples of days, or of windows, see `Resampling`; those of clustering are shifted around
+their values, which windows that are drawn twice would raise.
+
 "exact": each window has one text, the mean of its captions' embeddings, and only its own is right. "multi_positive":
 each distinct caption is a candidate or a query, and whatever has it is right.
 """
@@ -48,6 +51,7 @@ Report = dict[str, Any]
 
 STEPS = len(WAYS) + 2  # and both forms of retrieval
 
+NO_LABELS = "a split has no window with a label"
 NOT_MEASURED = "not_measured"  # the key that stands in place of scores, with the reason
 
 
@@ -167,7 +171,7 @@ class Evaluation:
 
     def _recognition(self, predictions: Mapping[str, Sequence[str]], reasons: Mapping[str, str]) -> Report:
         if not self._known or not self._truths:
-            return {NOT_MEASURED: "a split has no window with a label"}
+            return {NOT_MEASURED: NO_LABELS}
         report: Report = {
             "resampled": self._resampling.described(),
             "windows": len(self._truths),
@@ -182,6 +186,8 @@ class Evaluation:
         return report
 
     def _clustering(self, windows_NxD: Float[np.ndarray, "n d"]) -> Report:
+        if not self._truths:
+            return {NOT_MEASURED: NO_LABELS}
         try:
             measured = measure_clustering(windows_NxD[self._labelled_M], self._truths, self._resampling)
         except ValueError as error:

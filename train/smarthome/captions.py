@@ -10,6 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import numpy as np
+from jaxtyping import Shaped
+
+from train.smarthome.events import Events, moment
 from train.smarthome.home import Home
 from train.smarthome.names import readable, without_activities
 
@@ -39,6 +43,16 @@ class Scene:
     end: datetime
     rooms: Sequence[str]
     sensors: Sequence[str]
+
+    @classmethod
+    def of(cls, events: Events, rooms: Shaped[np.ndarray, " e"], start: int, stop: int) -> "Scene":
+        """What there is to tell of the events from `start` to before `stop`; `rooms` are those of all events."""
+        return cls(
+            start=moment(int(events.timestamp[start])),
+            end=moment(int(events.timestamp[stop - 1])),
+            rooms=rooms[start:stop].tolist(),
+            sensors=events.sensor[start:stop].tolist(),
+        )
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from grain.sources import RandomAccessDataSource
 from jaxtyping import Float32
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from train.smarthome.captions import Scene
 from train.smarthome.home import Home
 
 SplitName = Literal["train", "validation"]
@@ -29,6 +30,27 @@ class Window:
     end: str
     rooms: list[str]
     sensors: list[str]
+
+    @classmethod
+    def of(
+        cls,
+        window_id: str,
+        scene: Scene,
+        series: Float32[np.ndarray, "v t"],
+        captions: dict[str, list[str]],
+        label: str,
+    ) -> "Window":
+        """A window of these events, its rooms and sensors in alphabetical order."""
+        return cls(
+            window_id=window_id,
+            series=series,
+            captions=captions,
+            label=label,
+            start=scene.start.isoformat(),
+            end=scene.end.isoformat(),
+            rooms=sorted(set(scene.rooms)),
+            sensors=sorted(set(scene.sensors)),
+        )
 
 
 class SplitHeader(BaseModel):

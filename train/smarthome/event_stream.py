@@ -2,20 +2,14 @@
 
 import warnings
 from collections.abc import Iterable, Iterator
-from datetime import datetime, timedelta
 from itertools import groupby
 from pathlib import Path
 
 from train.smarthome.event_lines import MICROSECONDS_PER_DAY, EventLine, Form, MalformedLine, read_lines, without_events
-from train.smarthome.events import Events, OpenActivities, annotation_of, events_of
+from train.smarthome.events import Events, OpenActivities, annotation_of, events_of, moment
 
 # How long a day waits behind midnight for lines that are written late.
 SLACK = 3_600_000_000
-
-
-def moment(timestamp: int) -> datetime:
-    """The time of an event, from microseconds since 1970-01-01."""
-    return datetime(1970, 1, 1) + timedelta(microseconds=timestamp)
 
 
 def days_of(path: Path) -> Iterator[Events]:

@@ -4,6 +4,7 @@ import warnings
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +137,11 @@ def joined(parts: Sequence[Events]) -> Events:
         name: None if column[0] is None else np.concatenate(column) for name, column in columns.items()
     }
     return replace(parts[0], **whole)
+
+
+def moment(timestamp: int) -> datetime:
+    """The time of an event, from microseconds since 1970-01-01."""
+    return datetime(1970, 1, 1) + timedelta(microseconds=timestamp)
 
 
 def steps_back(lines: Sequence[EventLine]) -> int:

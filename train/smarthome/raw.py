@@ -11,7 +11,7 @@ from jaxtyping import Int64, Shaped
 
 from train.smarthome.captions import Names, Scene, captions
 from train.smarthome.dataset import Header, Window
-from train.smarthome.event_stream import days_of, moment
+from train.smarthome.event_stream import days_of
 from train.smarthome.events import Events
 from train.smarthome.home import Layout
 from train.smarthome.series import event_variates, pad_left
@@ -88,22 +88,10 @@ def _windows(path: Path, pieces: Iterable[Piece], header: Header, options: Windo
         called = names.of(rooms, events.sensor)
         for start, stop in windows.tolist():
             window_id = f"{path.name}-{next(numbers):06d}"
-            scene = Scene(
-                start=moment(int(events.timestamp[start])),
-                end=moment(int(events.timestamp[stop - 1])),
-                rooms=rooms[start:stop].tolist(),
-                sensors=events.sensor[start:stop].tolist(),
-            )
-            yield Window(
-                window_id=window_id,
-                series=pad_left(variates_VxE[:, start:stop], options.length),
-                captions=captions(window_id, scene, called, seed),
-                label=majority_label(events.label[start:stop]),
-                start=scene.start.isoformat(),
-                end=scene.end.isoformat(),
-                rooms=sorted(set(scene.rooms)),
-                sensors=sorted(set(scene.sensors)),
-            )
+            scene = Scene.of(events, rooms, start, stop)
+            series = pad_left(variates_VxE[:, start:stop], options.length)
+            label = majority_label(events.label[start:stop])
+            yield Window.of(window_id, scene, series, captions(window_id, scene, called, seed), label)
 
 
 def _told_of_unknown(path: Path, days: Iterable[Events], known: Collection[str]) -> Iterator[Events]:

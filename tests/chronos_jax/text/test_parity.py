@@ -49,9 +49,9 @@ def checkpoint(tmp_path_factory):
 
 def run_reference(folder, texts, limit, **options):
     """Token ids, lengths, hidden states and embeddings as transformers gives them for one padded batch."""
+    tokenizer = transformers_module().AutoTokenizer.from_pretrained(folder)
     import torch
 
-    tokenizer = transformers_module().AutoTokenizer.from_pretrained(folder)
     batch = tokenizer(texts, padding=True, truncation=True, max_length=limit, return_tensors="pt")
     batch.pop("token_type_ids", None)
     with torch.no_grad():

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 MOST_DAYS = 31  # the first ones, as each adds to the size of the page
 ACTUAL = "actual"
 WRITTEN = 0.75  # hours; shorter bars have no room for a name
+LONGEST_NAME = 30  # characters
 ROW = 62  # pixels
 
 HATCHING = {"fillmode": "overlay", "fgcolor": "rgba(0,0,0,0.55)", "size": 7, "solidity": 0.25}
@@ -58,13 +59,13 @@ def plot_days(page: Page) -> Plot | None:
         yaxis={
             "range": [len(rows) - 0.5, -0.5],
             "tickvals": list(range(len(rows))),
-            "ticktext": [f"{plain(shortened(row, 24))} " for row in rows],
+            "ticktext": [f"{plain(shortened(row, LONGEST_NAME))} " for row in rows],
             "showgrid": False,
             "zeroline": False,
             "fixedrange": True,
         },
         uniformtext={"mode": "hide", "minsize": 9},
-        margin={"l": 14 + 8 * max(len(row[:24]) for row in rows), "r": 22, "t": 6, "b": 30},
+        margin={"l": 20 + 7 * max(len(row[:LONGEST_NAME]) for row in rows), "r": 22, "t": 6, "b": 30},
     )
     height = ROW * len(rows) + 40
     description = "Actual and predicted activities over a day"
@@ -111,7 +112,7 @@ def _ribbons(page: Page, stretches: Sequence[Stretch], rows: dict[str, list[str]
                 x=[round(bar.end - bar.start, 4) for bar in own],
                 legendgroup=label,
                 marker={"color": style.colour, "line": {"width": 0}, "pattern": pattern},
-                text=[plain(shortened(name, 24)) if fit else "" for fit in fits],
+                text=[plain(shortened(name, LONGEST_NAME)) if fit else "" for fit in fits],
                 textposition="inside",
                 insidetextanchor="middle",
                 textangle=0,

@@ -13,7 +13,7 @@ from train.evaluation.page.projections import neighbourhoods, principal_plane
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-MOST_POINTS = 5000  # more are slow, to place and to look at
+MOST_POINTS = 3000  # more are slow, to place and to look at
 LEAST_WINDOWS = 3
 AXIS: dict[str, Any] = {"zeroline": False, "showticklabels": False}
 

@@ -21,10 +21,10 @@ class Number:
     """A number as text, its interval as text, and what a bar shows of both, in per cent of the bar."""
 
     text: str
-    interval: str = ""
-    at: float | None = None
-    low: float = 0.0
-    high: float = 0.0
+    interval: str
+    at: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from train.evaluation.page.curves import plot_curves
 from train.evaluation.page.days import MOST_DAYS, days_of, plot_days
 from train.evaluation.page.map import plot_map, shown_windows
 from train.evaluation.page.measures import columns_of, groups_of, intervals_of
-from train.evaluation.page.plot import Plot
+from train.evaluation.page.plot import Plot, moment
 from train.evaluation.page.retrievals import examples
 from train.evaluation.page.summary import sentences
 
@@ -53,7 +53,7 @@ def _render(page: Page) -> str:
     figures = {plot.name: plot.content() for plot in (*curves, confusion, mapped, ribbons) if plot is not None}
     right, wrong = examples(page)
     days = days_of(page)
-    timed = {stretch.window for stretches in days.values() for stretch in stretches}
+    untimed = [None in (moment(start), moment(end)) for start, end in zip(page.starts, page.ends, strict=True)]
     plotly, script = (_as_html_reads(text) for text in (get_plotlyjs(), _resource("page.js")))
     template = Environment(autoescape=True, undefined=StrictUndefined).from_string(_resource("page.html"))
     return template.render(
@@ -78,7 +78,7 @@ def _render(page: Page) -> str:
         shown=len(shown_windows(page)),
         labelled=any(page.labels),
         described=bool(page.descriptions),
-        untimed=len(page.windows_NxD) - len(timed),
+        untimed=sum(untimed),
         days_found=len(days),
         days_shown=min(len(days), MOST_DAYS),
         css=Markup(_resource("page.css")),

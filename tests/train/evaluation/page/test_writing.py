@@ -73,7 +73,7 @@ def test_half_a_surrogate_pair_does_not_stop_the_page(tmp_path: Path) -> None:
         ({"labels": [""] * 12}, ["no validation window has a label"]),
         ({"predictions": {}}, ["No matrix: nothing was predicted", "No table: nothing was predicted"]),
         ({"starts": [""] * 12, "ends": [""] * 12}, ["the times of the windows are unknown", "time unknown"]),
-        ({"starts": ["", *["2024-01-05T08:00:00"] * 11]}, ["1 windows have no time"]),
+        ({"starts": ["", *["2024-01-05T08:00:00"] * 11]}, ["without a time, and so not shown: 1 windows"]),
         ({"descriptions": {}}, ["descriptions of activities were not embedded"]),
         ({"matches_NxC": csr_array((12, 12), dtype=np.float32)}, ["no validation window has a caption"]),
         ({"metrics": []}, ["has written no numbers"]),
