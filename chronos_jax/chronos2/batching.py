@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
+from chronos_jax.batch_sizes import next_batch_size
 from chronos_jax.chronos2.tasks import Task
 from chronos_jax.layers.patching import num_patches
 
@@ -126,27 +127,13 @@ def batches(
             most = min(most, max(tokens_per_batch // (variates * (patches + appended_patches)), 1))
         left = members
         while left:
-            size = batch_groups(len(left), most, shards)
+            size = next_batch_size(len(left), most, shards)
             chosen, left = left[:size], left[size:]
             if len(chosen) == 1 and variates >= shards > 1:
                 shape = 1, -(-variates // shards) * shards
             else:
                 shape = size, variates
             yield _fill(tasks, chosen, (*shape, patches * patch_size), horizon)
-
-
-def batch_groups(number: int, most: int, shards: int = 1) -> int:
-    """Groups in the next batch: `most`, or the largest of 1, 4, 16 … times `shards` that `number` fills by half.
-
-    So few sizes that nearly every call finds its functions compiled, and yet little is computed in vain.
-    """
-    size = -(-most // shards) * shards
-    while number <= size // 2 and size > shards:
-        smaller = shards
-        while smaller * 4 < size:
-            smaller *= 4
-        size = smaller
-    return size
 
 
 def _fill(tasks: Sequence[Task], groups: Sequence[Sequence[int]], shape: tuple[int, int, int], horizon: int) -> Batch:

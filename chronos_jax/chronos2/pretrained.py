@@ -1,17 +1,15 @@
 """A pretrained Chronos-2 on its devices: loaded, saved, and what is known of it."""
 
-import hashlib
-import json
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 from jax.sharding import Mesh
 
+from chronos_jax.checkpoints.fingerprint import fingerprint
 from chronos_jax.checkpoints.loading import load_params
 from chronos_jax.checkpoints.saving import save_safetensors
 from chronos_jax.checkpoints.sources import load_config, resolve
@@ -120,12 +118,7 @@ class Pretrained:
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of configuration and parameters, hexadecimal: equal if and only if the model is."""
-        digest = hashlib.sha256(json.dumps(self.config.to_dict(), sort_keys=True).encode())
-        for path, leaf in jax.tree_util.tree_leaves_with_path(self.params):
-            array = np.asarray(leaf)
-            digest.update(f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape}".encode())
-            digest.update(np.ascontiguousarray(array).view(np.uint8).data)
-        return digest.hexdigest()
+        return fingerprint(self.config.to_dict(), self.params)
 
     @property
     def model_context_length(self) -> int:

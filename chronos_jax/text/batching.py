@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int, Int32
 
-from chronos_jax.chronos2.batching import batch_groups
+from chronos_jax.batch_sizes import next_batch_size
 
 SHORTEST = 16
 """The smallest bucket, in tokens: less saves no time."""
@@ -56,7 +56,7 @@ def token_batches(
         left_N = np.flatnonzero(buckets_N == bucket)
         most = max(min(batch_size, tokens_per_batch // bucket), 1)
         while len(left_N):
-            size = batch_groups(len(left_N), most, shards)
+            size = next_batch_size(len(left_N), most, shards)
             chosen_N, left_N = left_N[:size], left_N[size:]
             tokens_BxS = np.full((size, bucket), pad_id, np.int32)
             lengths_B = np.ones(size, np.int32)

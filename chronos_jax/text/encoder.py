@@ -1,7 +1,5 @@
 """A pretrained text encoder: from texts to one vector each."""
 
-import hashlib
-import json
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +12,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float, Float32, Int
 
 from chronos_jax.checkpoints.errors import UnsupportedConfigError
+from chronos_jax.checkpoints.fingerprint import fingerprint
 from chronos_jax.checkpoints.loading import NUMPY_DTYPES, Dtype, load_params, stored
 from chronos_jax.checkpoints.saving import common_dtype
 from chronos_jax.checkpoints.sources import load_config, resolve
@@ -206,13 +205,7 @@ class TextEncoder:
             "settings": self.settings._asdict(),
             "max_tokens": self.max_tokens,
         }
-        digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
-        digest.update(self.tokenizer.content)
-        for path, leaf in jax.tree_util.tree_leaves_with_path(nnx.to_pure_dict(self._state)):
-            array = np.asarray(leaf)
-            digest.update(f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape}".encode())
-            digest.update(np.ascontiguousarray(array).view(np.uint8).data)
-        return digest.hexdigest()
+        return fingerprint(said, nnx.to_pure_dict(self._state), self.tokenizer.content)
 
     def _vectors(
         self, state: nnx.State, tokens_BxS: Int[Array, "b s"], lengths_B: Int[Array, " b"]

@@ -19,8 +19,8 @@ training windows as the only answer does. Scores are shares in [0, 1]. In place 
     seeds          null, or seeds (a list) and the four above over runs that differ in their seed; there a number is
                    {"value": mean, "half_width": of its 95 % t-interval, "values": of each seed, "chance", "majority"}
 
-Intervals are percentiles over resamples of days, or of windows, see `Resampling`; those of clustering are shifted around
-their values, which windows that are drawn twice would raise.
+Intervals are percentiles over resamples of days, or of windows, see `Resampling`; those of clustering are shifted
+around their values, which windows that are drawn twice would raise.
 
 "exact": each window has one text, the mean of its captions' embeddings, and only its own is right. "multi_positive":
 each distinct caption is a candidate or a query, and whatever has it is right.

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chronos_jax.chronos2.batching import batch_groups, batches, half_octave, joint_groups, variate_bucket
+from chronos_jax.chronos2.batching import batches, half_octave, joint_groups, variate_bucket
 from chronos_jax.chronos2.tasks import Task
 
 
@@ -93,13 +93,6 @@ def test_ids_of_groups_may_be_arrays_but_nothing_else():
     for ids in ({0: 1, 1: 1, 2: 1}, 5, "aab", [[1], [1], [1]], [np.nan] * 3, [None] * 3):
         with pytest.raises(TypeError, match="group_ids must be"):
             joint_groups(tasks, 8, False, ids)
-
-
-def test_what_is_left_over_is_computed_in_few_sizes():
-    sizes = {batch_groups(number, 53) for number in range(1, 200)}
-    assert sizes == {1, 4, 16, 53}
-    assert [batch_groups(n, 53) for n in (60, 27, 26, 9, 8, 3, 2)] == [53, 53, 16, 16, 4, 4, 1]
-    assert {batch_groups(number, 53, shards=8) for number in range(1, 200)} == {8, 32, 56}
 
 
 def test_batches_are_ordered_by_length_and_hold_no_more_than_fits():
