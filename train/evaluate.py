@@ -1,7 +1,6 @@
 """The command `python -m train.evaluate`: what a trained run can do, beside chance and beside a simple encoder."""
 
 import json
-import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ import tyro
 from rich.console import Console
 
 from chronos_jax.replacing import replacing
+from train.command_line import plain_words
 from train.evaluation.again import BASELINE_FOLDER, baseline_of, seeded
 from train.evaluation.plots import plot_confusion, plot_embeddings
 from train.evaluation.report import Evaluation, Measured, Report, intervals
@@ -17,7 +17,6 @@ from train.evaluation.seeds import over_seeds
 from train.evaluation.table import main_measures
 from train.evaluation.ways import WAYS
 from train.metrics import FILE as METRICS_FILE
-from train.processes import Stopped
 from train.run import TrainedRun, load_run
 from train.run_record import read_record
 
@@ -128,10 +127,8 @@ def _write_page(evaluation: Evaluation, measured: Measured, report: Report, fold
 def main() -> None:
     """Runs the command; what is wrong with the run is said in one line, with exit code 1."""
     options = tyro.cli(EvaluateOptions, prog="python -m train.evaluate", use_underscores=True)
-    try:
+    with plain_words():
         evaluate(options.run, options.baseline, options.seeds)
-    except (OSError, ValueError, RuntimeError, Stopped) as error:
-        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":

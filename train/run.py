@@ -137,12 +137,13 @@ class TrainedRun:
         return mean_LxD / np.maximum(np.linalg.norm(mean_LxD, axis=1, keepdims=True), 1e-12)
 
 
-def load_run(run_dir: Path, step: Step = "best") -> TrainedRun:
+def load_run(run_dir: Path, step: Step = "best", config: TrainConfig | None = None) -> TrainedRun:
     """Reads the trained towers of a run.
 
     Args:
         run_dir: Folder of the run (its `output_dir`).
         step: "best" for the lowest validation loss, "latest" for the last checkpoint.
+        config: The run's configuration with paths as they are now; by default as recorded, but for the folder itself.
 
     Raises:
         FileNotFoundError: There is no run, or it has no checkpoint, or a file of it is missing.
@@ -151,7 +152,8 @@ def load_run(run_dir: Path, step: Step = "best") -> TrainedRun:
     if read_record(run_dir) is None:
         missing = "put it back" if has_checkpoint(run_dir) else "it is not the folder of a run"
         raise FileNotFoundError(f"{run_dir} has no {CONFIG_FILE}: {missing}")
-    config = read_config(run_dir / CONFIG_FILE).model_copy(update={"output_dir": run_dir})
+    if config is None:
+        config = read_config(run_dir / CONFIG_FILE).model_copy(update={"output_dir": run_dir})
     number, params, standardisation = load_model(run_dir, step)
     text_inputs: TextInputs
     if config.text_model_name == BAG_OF_WORDS:

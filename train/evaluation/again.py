@@ -1,6 +1,5 @@
 """The runs that a run is compared with: on a simpler encoder, and with other seeds. Trained once, and kept."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +18,15 @@ def baseline_of(config: TrainConfig) -> TrainedRun:
 
 
 def seeded(config: TrainConfig, seed: int) -> TrainedRun:
-    """The run that differs from this one in its seed alone, likewise; data and the encoder's features are shared."""
+    """The run that differs from this one in its seed alone, likewise. Both share data and encoders' output."""
     remedy = "train it again, or evaluate with fewer seeds (--seeds)"
-    features = config.features_dir or config.output_dir / "features"
-    return _again(config, config.output_dir / SEEDS_FOLDER / str(seed), remedy, seed=seed, features_dir=features)
+    return _again(config, config.output_dir / SEEDS_FOLDER / str(seed), remedy, seed=seed)
 
 
 def _again(config: TrainConfig, folder: Path, remedy: str, **changes: Any) -> TrainedRun:
     changes |= {
         "output_dir": folder,
+        "features_dir": config.features_dir or config.output_dir / "features",
         # A simulated home lies in the folder of the run: not simulated again, and the same for another seed.
         "train_data_path": config.train_data_path or (config.output_dir / "data").resolve(),
         "use_wandb": False,
@@ -39,4 +38,4 @@ def _again(config: TrainConfig, folder: Path, remedy: str, **changes: Any) -> Tr
         raise ValueError(
             f"the run in {folder} cannot be compared with: {error}\nDelete that folder to {remedy}"
         ) from error
-    return replace(load_run(folder), config=changed)  # paths as they are now, should everything have been moved
+    return load_run(folder, config=changed)  # its paths hold, should everything have been moved

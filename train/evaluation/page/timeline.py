@@ -31,7 +31,8 @@ def timeline(starts: Sequence[str], ends: Sequence[str]) -> list[Stretch]:
     if not timed:
         return []
     start_W, end_W = np.array([times[index] for index in timed], dtype="datetime64[us]").T
-    midnights = np.arange(start_W.min().astype("M8[D]"), end_W.max().astype("M8[D]") + 1).astype("M8[us]")
+    after = end_W.max().astype("M8[D]") + np.timedelta64(1, "D")
+    midnights = np.arange(start_W.min().astype("M8[D]"), after).astype("M8[us]")
     bounds = np.unique(np.concatenate([start_W, end_W, midnights]))
     owner = np.full(len(bounds), -1)  # of the time from this bound to the next
     first_W, last_W = np.searchsorted(bounds, start_W), np.searchsorted(bounds, end_W)
