@@ -143,8 +143,9 @@ def test_memory_does_not_grow_with_the_file(run_dir: Path, tmp_path: Path) -> No
         raw = tmp_path / f"{days}.txt"
         with raw.open("w") as file:
             for day in range(days):
+                date = np.datetime64("2024-01-01") + np.timedelta64(day, "D")
                 for second in range(300):
-                    file.write(f"{np.datetime64('2024-01-01') + day} 12:{second // 60:02d}:{second % 60:02d} M001 ON\n")
+                    file.write(f"{date} 12:{second // 60:02d}:{second % 60:02d} M001 ON\n")
         tracemalloc.start()
         predict(run_dir, raw, tmp_path / f"{days}.csv")
         _, highest = tracemalloc.get_traced_memory()

@@ -221,7 +221,7 @@ def test_windows_without_times_are_told_of(
     run_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     index = open_index(load_run(run_dir))
-    index.start_N[:3] = np.datetime64("NaT")
+    index.start_N[:3] = np.datetime64("NaT", "us")
     monkeypatch.setattr("train.search.open_index", lambda run, events: index)
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "left alone")
     monkeypatch.setattr(sys, "argv", ["search", "--run", str(run_dir), QUERY, "--since", "2024-01-02"])

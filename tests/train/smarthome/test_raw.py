@@ -155,7 +155,7 @@ def test_memory_does_not_grow_with_the_file(simulated_file: Path, tmp_path: Path
         with raw.open("w") as file:
             for day in range(days):
                 for second in range(500):
-                    date = np.datetime64("2024-01-01") + day
+                    date = np.datetime64("2024-01-01") + np.timedelta64(day, "D")
                     file.write(f"{date} 12:{second // 60:02d}:{second % 60:02d} M001 ON\n")
         tracemalloc.start()
         assert sum(1 for _ in windows_of(raw, header)) == 19 * days
