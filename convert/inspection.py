@@ -38,7 +38,8 @@ def inspect(
 def summarise(source: Source) -> dict[str, Any]:
     """Family, kind, place, numbers of tensors and parameters, dtypes, bytes on disk, shards, configuration.
 
-    Numbers and dtypes are of the model's tensors; what else is stored, such as the vision half of a CLIP, is "unused".
+    Numbers and dtypes are of the model's tensors; what else is stored, such as the vision half of a CLIP, is
+    "unused", counted by pattern of its name.
     For a text encoder, "text" says what tokenizer and pooling are.
 
     Raises:
@@ -56,7 +57,9 @@ def summarise(source: Source) -> dict[str, Any]:
         "folder": str(source.folder),
         "base": str(source.base.folder) if source.base else None,
         "tensors": len(tensors),
-        "unused": len(held) - len(tensors),
+        "unused": {
+            pattern: count for pattern in family.unused if (count := sum(is_unused(name, (pattern,)) for name in held))
+        },
         "parameters": sum(math.prod(tensor.shape) for tensor in tensors.values()),
         "dtypes": dict(sorted(Counter(tensor.dtype for tensor in tensors.values()).items())),
         "bytes_on_disk": sum(p.stat().st_size for folder in folders for p in folder.rglob("*") if p.is_file()),
@@ -77,7 +80,7 @@ def _print_table(summary: dict[str, Any]) -> None:
         table.add_row("base", summary["base"])
     table.add_row("tensors", f"{summary['tensors']:,}")
     if summary["unused"]:
-        table.add_row("not used", f"{summary['unused']:,} of the tensors stored")
+        table.add_row("not used", ", ".join(f"{pattern} ({count})" for pattern, count in summary["unused"].items()))
     table.add_row("parameters", f"{summary['parameters']:,}")
     table.add_row("dtypes", ", ".join(f"{dtype} ({count})" for dtype, count in summary["dtypes"].items()))
     table.add_row("on disk", f"{summary['bytes_on_disk'] / 1e6:,.1f} MB")

@@ -10,27 +10,28 @@ from jaxtyping import Float
 
 from train.run import TrainedRun
 from train.run_record import record_start
-from train.smarthome.dataset import Header, Window
+from train.smarthome.dataset import Window, WindowSplit
 from train.smarthome.raw import windows_of
 
 Embedded = tuple[list[Window], Float[np.ndarray, "_ d"]]
 """Windows, and the unit embedding of each."""
 
 
-def embedded_windows(run: TrainedRun, path: Path, header: Header) -> Iterator[Embedded]:
+def embedded_windows(run: TrainedRun, path: Path, split: WindowSplit) -> Iterator[Embedded]:
     """Windows of a raw event file with their embeddings, in order of time, a batch of the encoder at a time.
 
     Args:
         run: The trained run.
         path: Raw CASAS event file.
-        header: Of the data that the run was trained on.
+        split: The windows that the run was trained on: new ones are cut as these were.
 
     Raises:
-        FileNotFoundError, ValueError: As `windows_of`; or the encoder is not that of the run, or the file has no
+        FileNotFoundError, ValueError: As `windows_of`; or data or encoder are not those of the run, or the file has no
             window with enough events.
     """
-    windows = windows_of(path, header)
-    record_start(run.config, {"encoder": run.encoder.identity}, run.text_inputs)  # on a run that is there, compares
+    windows = windows_of(path, split.header)
+    # On a run that is there, this compares.
+    record_start(run.config, {"train": split.fingerprint, "encoder": run.encoder.identity}, run.text_inputs)
     return _embedded(run, path, windows)
 
 

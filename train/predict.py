@@ -20,6 +20,7 @@ from train.evaluation.zero_shot import label_probabilities
 from train.new_events import embedded_windows
 from train.run import load_run
 from train.smarthome.dataset import Window
+from train.smarthome.event_lines import check_event_file
 from train.wordings import check_wordings, read_wordings
 
 COLUMNS = ("start", "end", "events", "rooms", "activity", "probability")
@@ -74,17 +75,17 @@ def predict(
     if out.suffix.lower() != ".csv":
         raise ValueError(f"{out} has to end in .csv: it is a CSV file")
     check_output(out, overwrite)
+    check_event_file(events)
     wordings = None if labels is None else read_wordings(labels)
     run = load_run(run_dir)
     train_split, _ = open_splits(run.config)
-    header = train_split.header
-    wordings = wordings or header.label_to_text
+    wordings = wordings or train_split.header.label_to_text
     _check_labels(wordings)
     check_wordings(run.text_inputs, wordings)
     descriptions_LxD = run.embed_labels(wordings)
     names = list(wordings)
     counts: Counter[str] = Counter()
-    batches = embedded_windows(run, events, header)
+    batches = embedded_windows(run, events, train_split)
     with replacing(out) as beside, beside.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
         table.writerow([*COLUMNS, *names])

@@ -1,7 +1,6 @@
 """The command `python -m train.prepare`: raw events → windows, captions, records."""
 
 import tempfile
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from train.smarthome.dataset import Header, Source, SplitName, Window
 from train.smarthome.events import Events, read_events
 from train.smarthome.files import sha256_of
 from train.smarthome.home import Home, Layout, layout, read_home
-from train.smarthome.labels import undescribed
+from train.smarthome.labels import warn_of_undescribed
 from train.smarthome.records import check_destination, open_split, read_header, write_prepared
 from train.smarthome.series import VARIATES, event_variates, pad_left
 from train.smarthome.simulator import simulate, simulated_home
@@ -53,7 +52,8 @@ class PrepareOptions(WindowOptions, SplitOptions):
     """Which home, where that file describes several."""
 
     captions: Path | None = None
-    """Captions written elsewhere, in place of those from templates: lines {"window_id": ..., "text": ...}."""
+    """Captions written elsewhere, in place of those of their type from templates: lines {"window_id": ..., "text": ...,
+    "type": "long" or "short"}, long where there is no type."""
 
     list_windows: Path | None = None
     """Also write what is known of each window, one JSON object a line, to write captions from."""
@@ -128,12 +128,7 @@ def prepare(options: PrepareOptions) -> Path:
     places = layout(home, [(sensor, room) for sensor, room in pairs])
     labels = sorted({label for part in parts.values() for label in part.labels} - {""})
     label_to_text = {label: home.label_texts(label) for label in labels}
-    if bare := undescribed(label for label in labels if label not in home.label_to_text):
-        warnings.warn(
-            f"{len(bare)} of {len(labels)} labels have no description, such as {bare[0]}: their names in words stand "
-            "for it. Describe them in the home (--home), under label_to_text",
-            stacklevel=2,
-        )
+    warn_of_undescribed((label for label in labels if label not in home.label_to_text), options.output)
     activities = [*labels, *(text for texts in label_to_text.values() for text in texts)]
     rooms = set().union(*(part.rooms[part.chosen].tolist() for part in parts.values()))
     sensors = set().union(*(part.events.sensor[part.chosen].tolist() for part in parts.values()))
@@ -238,7 +233,7 @@ def _windows(
             cuts, total=len(part.windows), description=f"{name} windows"
         ):
             series = pad_left(variates_VxE[:, start:stop], options.length)
-            told = written.get(window_id) or captions(window_id, scene, names, options.seed)
+            told = captions(window_id, scene, names, options.seed) | written.get(window_id, {})
             yield Window.of(window_id, scene, series, told, label)
 
 
@@ -254,7 +249,12 @@ def _summary(folder: Path, header: Header) -> Table:
         "neutral captions", f"{header.neutral_captions:,} say room A or sensor A for a name with a label in it"
     )
     if header.written_captions is not None:
-        table.add_row("captions", f"{header.captioned_windows:,} windows have those of {header.written_captions.name}")
+        windows = sum(split.count for split in header.splits.values())
+        table.add_row(
+            "captions",
+            f"{header.captioned_windows:,} windows have those of {header.written_captions.name}, "
+            f"{windows - header.captioned_windows:,} those of templates",
+        )
     for source in header.sources:
         lines = source.malformed_lines
         numbers = ", ".join(map(str, lines[:20])) + (f" and {len(lines) - 20} more" if len(lines) > 20 else "")

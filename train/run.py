@@ -20,7 +20,7 @@ from train.features import FeatureStore
 from train.run_record import CONFIG_FILE, read_record, read_vocabulary
 from train.step import Standardisation
 from train.text import BAG_OF_WORDS, PrecomputedEmbeddings, WordVocabulary
-from train.text_encoder import PretrainedTexts, TextInputs
+from train.text_encoder import PretrainedTexts, Recorded, TextInputs
 from train.towers import AlignmentModel, BagOfWordsTower, ProjectionHead
 
 
@@ -33,10 +33,6 @@ def text_inputs_of(config: TrainConfig, captions: list[list[str]], mesh: Mesh | 
     """What turns captions into rows for the text tower: a new vocabulary of these captions, or what is configured."""
     if config.text_model_name == BAG_OF_WORDS:
         return WordVocabulary.of(text for texts in captions for text in texts)
-    return _frozen_texts(config, mesh)
-
-
-def _frozen_texts(config: TrainConfig, mesh: Mesh | None = None) -> PrecomputedEmbeddings | PretrainedTexts:
     if config.has_file_of_embeddings:
         return PrecomputedEmbeddings.load(Path(config.text_model_name))
     return PretrainedTexts(config, feature_store(config), mesh)
@@ -149,25 +145,39 @@ def load_run(run_dir: Path, step: Step = "best", config: TrainConfig | None = No
         FileNotFoundError: There is no run, or it has no checkpoint, or a file of it is missing.
         ValueError: A file of it is damaged.
     """
-    if read_record(run_dir) is None:
+    if (record := read_record(run_dir)) is None:
         missing = "put it back" if has_checkpoint(run_dir) else "it is not the folder of a run"
         raise FileNotFoundError(f"{run_dir} has no {CONFIG_FILE}: {missing}")
     if config is None:
         config = read_config(run_dir / CONFIG_FILE).model_copy(update={"output_dir": run_dir})
     number, params, standardisation = load_model(run_dir, step)
-    text_inputs: TextInputs
-    if config.text_model_name == BAG_OF_WORDS:
-        text_inputs = read_vocabulary(run_dir)
-    else:
-        text_inputs = frozen = _frozen_texts(config)
-        if (trained := len(params["text"]["linear_in"]["kernel"])) != frozen.width:
-            raise ValueError(
-                f"the text embeddings of {config.text_model_name} have a width of {frozen.width}, those that "
-                f"{run_dir} was trained on had {trained}: put those back"
-            )
+    text_inputs = _trained_text_inputs(config, params, record["run"]["inputs"].get("texts", ""))
     model = make_model(config, len(standardisation.mean_F), text_inputs)
     nnx.update(model, nnx.State(params))
     return TrainedRun(config, number, model, standardisation, text_inputs)
+
+
+def _trained_text_inputs(config: TrainConfig, params: Any, fingerprint: str) -> TextInputs:
+    """What turned texts into rows when the run was trained. Raises ValueError where it is another one now."""
+    if config.text_model_name == BAG_OF_WORDS:
+        words = read_vocabulary(config.output_dir)
+        if fingerprint not in ("", words.fingerprint):
+            raise ValueError(
+                f"the words in {config.output_dir} are not those that the run was trained with: start the run again "
+                "with its command, which writes them again"
+            )
+        return words
+    width = len(params["text"]["linear_in"]["kernel"])
+    if not config.has_file_of_embeddings:
+        recorded = Recorded(width, fingerprint) if fingerprint else None
+        return PretrainedTexts(config, feature_store(config), recorded=recorded)
+    embeddings = PrecomputedEmbeddings.load(Path(config.text_model_name))
+    if embeddings.width != width or fingerprint not in ("", embeddings.fingerprint):
+        raise ValueError(
+            f"the text embeddings in {config.text_model_name}, of width {embeddings.width}, are not those that "
+            f"{config.output_dir} was trained on, of width {width}: put those back"
+        )
+    return embeddings
 
 
 @jax.jit

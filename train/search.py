@@ -25,6 +25,7 @@ from train.new_events import Embedded, embedded_windows
 from train.run import TrainedRun, feature_store, load_run
 from train.run_record import read_record, record_start
 from train.search_index import Found, SearchIndex, Shown
+from train.smarthome.event_lines import check_event_file
 from train.smarthome.files import sha256_of
 from train.wordings import check_query
 
@@ -38,7 +39,8 @@ class SearchOptions:
     """Find moments by describing them: the windows of events that are most like a text.
 
     Without a query, queries are read from standard input, one a line. The score is the cosine similarity of the
-    embeddings: it says which windows fit better than others, not that one fits.
+    embeddings: it says which windows fit better than others, not that one fits. Windows know rooms, sensors, places and
+    pace, but no clock: leave the time of day to --since and --until.
     """
 
     query: Annotated[tyro.conf.Positional[str | None], tyro.conf.arg(metavar="QUERY")] = None
@@ -75,8 +77,8 @@ def open_index(run: TrainedRun, events: Path | None = None) -> SearchIndex:
         ValueError: As `embedded_windows`; or data or encoder are not those that the run was trained with.
         OSError: The index cannot be written.
     """
-    if events is not None and not events.is_file():
-        raise FileNotFoundError(f"There is no event file {events}. Give a raw CASAS file (plain, .gz or .xz).")
+    if events is not None:
+        check_event_file(events)
     source = "run" if events is None else sha256_of(events)
     path = run.config.output_dir / FOLDER / f"{source[:16]}.safetensors"
     key = _key(run, source)
@@ -107,7 +109,8 @@ def find(
 
 def _key(run: TrainedRun, source: str) -> str:
     """Hash of everything that an index depends on."""
-    record = read_record(run.config.output_dir) or {"run": {"inputs": {}}}
+    record = read_record(run.config.output_dir)
+    assert record is not None, "load_run has read it"
     inputs = {name: record["run"]["inputs"].get(name) for name in ("train", "validation", "encoder")}
     digest = hashlib.sha256(json.dumps([INDEX_VERSION, source, inputs], sort_keys=True).encode())
     for array in jax.tree.leaves((nnx.state(run.model.sensor), run.standardisation)):
@@ -132,7 +135,7 @@ def _own_windows(run: TrainedRun) -> Iterator[Embedded]:
 
 def _new_windows(run: TrainedRun, events: Path) -> Iterator[Embedded]:
     train_split, _ = open_splits(run.config)
-    return embedded_windows(run, events, train_split.header)
+    return embedded_windows(run, events, train_split)
 
 
 def parse_since(text: str) -> datetime:
@@ -202,14 +205,16 @@ def _run(options: SearchOptions) -> int:
         raise ValueError(f"--top {options.top}: give at least 1")
     run = load_run(options.run)
     if options.query is not None:
-        check_query(run.text_inputs, options.query)  # before the windows are encoded
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # which `find` says
+            check_query(run.text_inputs, options.query)  # before the windows are encoded
     index = open_index(run, options.events)
     if (since or until) and index.timeless:
         warnings.warn(
             f"{index.timeless:,} of {len(index):,} windows have no time: --since and --until leave them out",
             stacklevel=1,
         )
-    code = 0
+    code, query = 0, None
     for query in _queries(options.query):
         try:
             found = find(run, index, query, options.top, since, until, options.overlapping)
@@ -225,6 +230,8 @@ def _run(options: SearchOptions) -> int:
             Console().print(_table(query, found))
         else:
             print(f"No window begins in that time. {index.span()}")
+    if query is None:
+        raise ValueError("no query: give one behind the options, or write some to standard input, one a line")
     return code
 
 

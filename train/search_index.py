@@ -1,9 +1,11 @@
 """Windows that can be looked for by what they are: their embeddings, times, and what a person is shown of them."""
 
 import json
-from collections.abc import Iterable
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ from chronos_jax.replacing import replacing
 from train.new_events import Embedded
 from train.smarthome.dataset import CAPTION_TYPES, Window
 
-MORE = 8  # times as many candidates are looked at as are wanted, and again, while overlapping ones are left out
+MORE = 8  # times as many candidates are put in order next, where too many overlap
 
 
 @dataclass(frozen=True)
@@ -114,17 +116,14 @@ class SearchIndex:
             top: At most so many.
             since: Only windows that begin then or later. Windows without time are left out.
             until: Only windows that begin before. Windows without time are left out.
-            overlapping: Keep windows that overlap a better one in time; otherwise each moment is found once.
+            overlapping: Keep windows that overlap a better one in time; otherwise each moment is found once. Windows
+                last from their first event to their last, both included: those that touch share a moment, and overlap.
+                Windows without time overlap nothing.
         """
         score_N = self.windows_NxD @ query_D.astype(np.float32)
-        candidates = np.flatnonzero(self._within(since, until))
-        wanted = top if overlapping else MORE * top
-        while True:
-            best = _best(score_N, candidates, wanted)
-            kept = best[:top] if overlapping else self._apart(best, top)
-            if len(kept) == top or len(best) == len(candidates):
-                return [Found(float(score_N[number]), self[number]) for number in kept.tolist()]
-            wanted *= MORE
+        ranked = _ranked(score_N, np.flatnonzero(self._within(since, until)), top)
+        best = islice(chain.from_iterable(ranked) if overlapping else self._apart(ranked), top)
+        return [Found(float(score_N[number]), self[number]) for number in best]
 
     def _within(self, since: datetime | None, until: datetime | None) -> Bool[np.ndarray, " n"]:
         within_N = np.ones(len(self), dtype=bool)
@@ -134,16 +133,23 @@ class SearchIndex:
             within_N &= self.start_N < np.datetime64(until, "us")
         return within_N
 
-    def _apart(self, best: Int64[np.ndarray, " b"], top: int) -> Int64[np.ndarray, " k"]:
-        """The first of these, without those that overlap one before."""
-        kept: list[int] = []
-        for number in best.tolist():
-            overlaps = (self.start_N[kept] <= self.end_N[number]) & (self.start_N[number] <= self.end_N[kept])
-            if not overlaps.any():
-                kept.append(number)
-            if len(kept) == top:
-                break
-        return np.array(kept, np.int64)
+    def _apart(self, ranked: Iterable[list[int]]) -> Iterator[int]:
+        """These windows, without those that overlap one before."""
+        firsts: list[int] = []  # of windows that were kept: apart from each other, so that both ascend
+        lasts: list[int] = []
+        for part in ranked:
+            times_2xP = np.stack([self.start_N[part], self.end_N[part]])
+            timeless_P = np.isnat(times_2xP).any(axis=0)
+            first_P, last_P = np.sort(times_2xP, axis=0).view(np.int64)  # clocks that are set back let ends come first
+            spans = zip(timeless_P.tolist(), first_P.tolist(), last_P.tolist(), strict=True)
+            for number, (timeless, first, last) in zip(part, spans, strict=True):
+                if not timeless:
+                    place = bisect_right(firsts, last)
+                    if place and lasts[place - 1] >= first:
+                        continue
+                    firsts.insert(place, first)
+                    lasts.insert(place, last)
+                yield number
 
     def save(self, path: Path, key: str) -> None:
         """Writes the index to a file that says what it was made from.
@@ -183,13 +189,15 @@ def _local(text: str) -> np.datetime64:
     return np.datetime64(datetime.fromisoformat(text).replace(tzinfo=None), "us")
 
 
-def _best(
-    score_N: Float32[np.ndarray, " n"], candidates: Int64[np.ndarray, " c"], wanted: int
-) -> Int64[np.ndarray, " b"]:
-    """The candidates of the highest scores, best first; of equal ones, the first."""
-    scores = score_N[candidates]
-    if wanted < len(candidates):
-        threshold = np.partition(scores, len(scores) - wanted)[len(scores) - wanted]
-        chosen = np.flatnonzero(scores >= threshold)
-        candidates, scores = candidates[chosen], scores[chosen]
-    return candidates[np.argsort(-scores, kind="stable")]
+def _ranked(
+    score_N: Float32[np.ndarray, " n"], candidates_C: Int64[np.ndarray, " c"], wanted: int
+) -> Iterator[list[int]]:
+    """The candidates by falling score, of equal ones the first, in parts: about `wanted`, then ever more."""
+    while len(candidates_C):
+        score_C = score_N[candidates_C]
+        highest = min(wanted, len(score_C))
+        lower_C = score_C < np.partition(score_C, -highest)[-highest]
+        part_P = candidates_C[~lower_C]
+        yield part_P[np.argsort(-score_N[part_P], kind="stable")].tolist()
+        candidates_C = candidates_C[lower_C]
+        wanted *= MORE

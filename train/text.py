@@ -8,10 +8,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from zipfile import is_zipfile
 
 import numpy as np
 from jaxtyping import Float, Int
 from safetensors import SafetensorError, safe_open
+
+from train.smarthome.files import read_json
 
 PADDING = 0  # word number of no word
 UNKNOWN = 1  # word number of every word that the training captions do not have
@@ -26,7 +29,7 @@ class WordVocabulary:
 
     Attributes:
         words: Lower-case words; the word at position i has number i, the first two are padding and unknown.
-        max_words: Texts are cut to this many words.
+        max_words: Words of the longest of those captions.
     """
 
     words: tuple[str, ...]
@@ -51,11 +54,11 @@ class WordVocabulary:
         path.write_text(json.dumps({"words": self.words, "max_words": self.max_words}, indent=1))
 
     def __call__(self, texts: Sequence[str]) -> Int[np.ndarray, "n k"]:
-        """Word numbers (n, max_words), padded behind."""
-        rows = np.full((len(texts), self.max_words), PADDING, np.int32)
-        for row, text in zip(rows, texts, strict=True):
-            numbers = [self._numbers.get(word, UNKNOWN) for word in _words(text)[: self.max_words]]
-            row[: len(numbers)] = numbers
+        """Word numbers (n, max_words) or, where one of the texts is longer, (n, its words), padded behind."""
+        numbers = [[self._numbers.get(word, UNKNOWN) for word in _words(text)] for text in texts]
+        rows = np.full((len(texts), max([self.max_words, *map(len, numbers)])), PADDING, np.int32)
+        for row, own in zip(rows, numbers, strict=True):
+            row[: len(own)] = own
         return rows
 
     def unknown(self, text: str) -> list[str]:
@@ -101,10 +104,9 @@ class PrecomputedEmbeddings:
                 f"{embeddings.dtype} {embeddings.shape}"
             )
         if texts is None:
-            names = path.with_suffix(".json")
-            if not names.is_file():
-                raise FileNotFoundError(f"{path}: the texts must stand beside it as a JSON list of strings, in {names}")
-            texts = json.loads(names.read_text())
+            texts = read_json(path.with_suffix(".json"), f"list of the texts that are embedded in {path}:")
+        if not isinstance(texts, list):
+            raise ValueError(f"{path}: its texts must be a JSON list of strings, got a {type(texts).__name__}")
         if len(texts) != len(embeddings) or not all(isinstance(text, str) for text in texts):
             raise ValueError(f"{path}: {len(embeddings)} embeddings need as many texts (strings), got {len(texts)}")
         if not np.isfinite(embeddings).all():
@@ -142,6 +144,8 @@ def _words(text: str) -> list[str]:
 
 
 def _read_npz(path: Path) -> tuple[np.ndarray, list[str] | None]:
+    if not is_zipfile(path):
+        raise ValueError(f"{path} is no NPZ file: expected one with an array 'embeddings' (and 'texts')")
     try:
         with np.load(path, allow_pickle=False) as arrays:
             texts = [str(text) for text in arrays["texts"]] if "texts" in arrays else None

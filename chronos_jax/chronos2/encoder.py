@@ -12,6 +12,7 @@ from chronos_jax.chronos2.config import Chronos2Config
 from chronos_jax.layers.attention import MultiHeadAttention
 from chronos_jax.layers.feed_forward import FeedForward
 from chronos_jax.layers.rotary import Rotary, rotary_angles
+from chronos_jax.layers.stacking import stack_blocks
 
 
 class Attentions(NamedTuple):
@@ -71,13 +72,8 @@ class Encoder(nnx.Module):
     """All blocks and the final norm (reference: chronos.chronos2.model.Chronos2Encoder)."""
 
     def __init__(self, config: Chronos2Config, *, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
-        @nnx.split_rngs(splits=config.num_layers)
-        @nnx.vmap
-        def stacked(rngs: nnx.Rngs) -> EncoderBlock:
-            return EncoderBlock(config, dtype=dtype, rngs=rngs)
-
         self.config = config
-        self.blocks = stacked(rngs)
+        self.blocks = stack_blocks(lambda rngs: EncoderBlock(config, dtype=dtype, rngs=rngs), config.num_layers, rngs)
         self.final_norm = _norm(config, dtype=dtype, rngs=rngs)
 
     def __call__(

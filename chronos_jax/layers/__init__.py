@@ -1,1 +1,1 @@
-"""Layers that the Chronos families share."""
+"""Layers that model families share."""

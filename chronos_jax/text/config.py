@@ -58,7 +58,10 @@ def read_tower_config(cls: type[C], raw: Mapping[str, Any], family: str, problem
     try:
         config = cls(**fields)
     except ValidationError as error:
-        found += [f"{'.'.join(map(str, e['loc'])) or 'config'}: {e['msg']}" for e in error.errors()]
+        found += [
+            f"{'.'.join(map(str, e['loc'])) or 'config'}: {e['msg'].removeprefix('Value error, ')}"
+            for e in error.errors()
+        ]
     if found:
         raise UnsupportedConfigError(f"cannot use this {family} configuration: " + "; ".join(found))
     return config

@@ -80,6 +80,15 @@ class TextEncoder:
         self._tokens_per_batch = CPU_TOKENS_PER_BATCH if devices[0].platform == "cpu" else TOKENS_PER_BATCH
         self._compiled = jax.jit(self._vectors)
 
+    def __repr__(self) -> str:
+        config = self.tower.config
+        if isinstance(config, ClipTextConfig):
+            kind, result = "CLIP text", f"projected to {config.projection_dim}"
+        else:
+            kind, result = "BERT", f"{self.settings.pooling} pooling" + ", normalised" * self.settings.normalize
+        sizes = f"{config.num_hidden_layers} layers of width {config.hidden_size}"
+        return f"TextEncoder({kind}, {sizes}, {result}, at most {self.max_tokens} tokens)"
+
     @classmethod
     def from_pretrained(
         cls: type[E],
@@ -145,6 +154,7 @@ class TextEncoder:
         """
         from chronos_jax.progress import progress_bar
 
+        texts = texts if isinstance(texts, str) else list(texts)
         wrong = [texts] if isinstance(texts, str) else [text for text in texts if not isinstance(text, str)]
         if wrong:
             raise TypeError(f"texts must be a list of str, found {wrong[0]!r}")

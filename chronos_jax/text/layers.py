@@ -1,11 +1,10 @@
-"""What the blocks of all text towers are made of: attention and networks with biases, norms, stacked blocks.
+"""What all text towers are made of: attention and networks with biases, norms, one block after the other.
 
 The stream from block to block is float32, also where the products are bfloat16; see CONTRIBUTING.md.
 """
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -13,8 +12,6 @@ from flax import nnx
 from jaxtyping import Array, DTypeLike, Float, Int
 
 from chronos_jax.text.config import Activation, TowerConfig
-
-Block = TypeVar("Block", bound=nnx.Module)
 
 ACTIVATIONS: Mapping[Activation, Callable[[Array], Array]] = {
     "gelu": partial(jax.nn.gelu, approximate=False),
@@ -69,17 +66,6 @@ def layer_norm(config: TowerConfig, *, dtype: DTypeLike, rngs: nnx.Rngs) -> nnx.
         use_fast_variance=False,
         rngs=rngs,
     )
-
-
-def stack_blocks(make: Callable[[nnx.Rngs], Block], config: TowerConfig, rngs: nnx.Rngs) -> Block:
-    """All blocks of a tower as one, whose parameters have the layers as first axis."""
-
-    @nnx.split_rngs(splits=config.num_hidden_layers)
-    @nnx.vmap
-    def stacked(rngs: nnx.Rngs) -> Block:
-        return make(rngs)
-
-    return stacked(rngs)
 
 
 def run_blocks(

@@ -10,6 +10,8 @@ from chronos_jax.checkpoints.sources import read_json
 from chronos_jax.text.pooling import Pooling
 
 MODULES = "modules.json"
+TRANSFORMER = "sentence_bert_config.json"
+LIMIT = "max_seq_length"
 
 _FLAGS: dict[str, Pooling] = {
     "pooling_mode_mean_tokens": "mean",
@@ -46,13 +48,13 @@ def read_sentence_files(folder: Path) -> SentenceSettings:
         CheckpointError: A file is damaged, or named by modules.json and absent.
         UnsupportedConfigError: A module, a pooling or a prompt that is not supported, by name.
     """
-    transformer = _optional(folder / "sentence_bert_config.json")
+    transformer = _optional(folder / TRANSFORMER)
     prompts = _optional(folder / "config_sentence_transformers.json")
     if (prompt := prompts.get("default_prompt_name")) is not None:
         raise UnsupportedConfigError(f"{folder} puts the prompt {prompt!r} before every text, which is not supported")
-    limit = transformer.get("max_seq_length")
-    if limit is not None and (not isinstance(limit, int) or limit < 1):
-        raise CheckpointError(f"max_seq_length of {folder}/sentence_bert_config.json must be positive, found {limit!r}")
+    limit = transformer.get(LIMIT)
+    if limit is not None and (type(limit) is not int or limit < 1):  # JSON's true is an int, too
+        raise CheckpointError(f"{folder / TRANSFORMER} has {LIMIT} {limit!r}, expected a whole number of at least 1")
     settings = SentenceSettings(max_tokens=limit, lowercase=bool(transformer.get("do_lower_case")))
     if not (folder / MODULES).exists():
         return settings

@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Int32
 
+from chronos_jax.checkpoints.destination import CONFIG
 from chronos_jax.checkpoints.errors import CheckpointError
 from chronos_jax.checkpoints.sources import read_json
 from chronos_jax.text.config import TowerConfig
-from chronos_jax.text.sentence_files import SentenceSettings
+from chronos_jax.text.sentence_files import LIMIT, TRANSFORMER, SentenceSettings
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 TOKENIZER = "tokenizer.json"
-_NAMING_PADDING = ("tokenizer_config.json", "special_tokens_map.json")
+TOKENIZER_CONFIG = "tokenizer_config.json"
+_NAMING_PADDING = (TOKENIZER_CONFIG, "special_tokens_map.json")
 
 _AT_ONCE = 4096
 """Texts that are tokenised together: what the library keeps of a token takes a hundred times the memory of its id."""
@@ -40,8 +42,8 @@ class TextTokenizer:
         is ignored.
 
         Raises:
-            CheckpointError: There is no tokenizer.json, it is damaged, it has no padding token, or it knows more tokens
-                than the model.
+            CheckpointError: There is no tokenizer.json, it is damaged, it has no padding token, it knows more tokens
+                than the model, or the limit is none that a text fits in.
         """
         from tokenizers import Tokenizer
 
@@ -62,8 +64,8 @@ class TextTokenizer:
         known = max(self._tokenizer.get_vocab().values(), default=-1) + 1
         if known > config.vocab_size:
             raise CheckpointError(f"{path} has token ids up to {known - 1}, the model only {config.vocab_size} tokens")
-        said = settings.max_tokens or named[0].get("model_max_length") or config.max_position_embeddings
-        self.max_tokens = int(min(said, config.max_position_embeddings))
+        of_tokenizer = named[0].get("model_max_length")
+        self.max_tokens = _limit(self._tokenizer, folder, settings, of_tokenizer, config.max_position_embeddings)
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(self.max_tokens)
 
@@ -77,13 +79,34 @@ class TextTokenizer:
                 yield np.array(encoding.ids, np.int32)
 
 
+def _limit(tokenizer: "Tokenizer", folder: Path, settings: SentenceSettings, of_tokenizer: Any, positions: int) -> int:
+    """The most tokens of a text: what a folder's files say first, and never more than there are positions."""
+    specials, limit = tokenizer.num_special_tokens_to_add(False), positions
+    said = [(TRANSFORMER, LIMIT, settings.max_tokens), (TOKENIZER_CONFIG, "model_max_length", of_tokenizer)]
+    first = [setting for setting in said if setting[2] is not None][:1]
+    for file, key, found in [*first, (CONFIG, "max_position_embeddings", positions)]:
+        # Tokenizers without a limit say 1e30; JSON's true would pass for 1.
+        whole = type(found) is int or (isinstance(found, float) and found.is_integer())
+        if not whole or found <= specials:
+            raise CheckpointError(
+                f"{folder / file} has {key} {found!r}, expected a whole number of tokens above {specials}, the number "
+                "of special tokens in every text: correct it"
+            )
+        limit = min(limit, int(found))
+    return limit
+
+
 def _pad_id(tokenizer: "Tokenizer", folder: Path, named: Sequence[dict[str, Any]], of_model: int | None) -> int:
     """The padding token that a folder's files name first."""
     for file, content in zip(_NAMING_PADDING, named, strict=True):
-        token = content.get("pad_token")
-        token = token.get("content") if isinstance(token, dict) else token
-        if token is None:
+        if (said := content.get("pad_token")) is None:
             continue
+        token = said.get("content") if isinstance(said, dict) else said
+        if not isinstance(token, str):
+            raise CheckpointError(
+                f"{folder / file} has pad_token {said!r}, expected a token of {TOKENIZER} as a string, or an object "
+                'that has it as "content"'
+            )
         if (index := tokenizer.token_to_id(token)) is None:
             raise CheckpointError(f"{folder / file} names the padding token {token!r}, which {TOKENIZER} does not know")
         return index
@@ -91,7 +114,7 @@ def _pad_id(tokenizer: "Tokenizer", folder: Path, named: Sequence[dict[str, Any]
     if index is None or tokenizer.id_to_token(index) is None:
         raise CheckpointError(
             f"the tokenizer in {folder} has no padding token, without which texts cannot be embedded side by side: "
-            f'name one of its tokens as "pad_token" in {_NAMING_PADDING[0]}'
+            f'name one of its tokens as "pad_token" in {TOKENIZER_CONFIG}'
         )
     return index
 

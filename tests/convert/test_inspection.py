@@ -28,7 +28,7 @@ def test_json_says_what_is_in_a_checkpoint(published: Path, capsys: pytest.Captu
         "folder": str(published),
         "base": None,
         "tensors": 14 + 2 * 13,
-        "unused": 0,
+        "unused": {},
         "parameters": embedding + patches + 2 * block + 16,
         "dtypes": {"float32": 40},
         "bytes_on_disk": sum(path.stat().st_size for path in published.iterdir()),
@@ -75,18 +75,30 @@ def test_of_a_text_encoder_tokenizer_and_pooling_are_said(tmp_path: Path, capsys
     published = write_hub_bert(tmp_path / "published")
     assert main(["inspect", str(published), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert (found["family"], found["tensors"], found["unused"]) == ("BERT", 5 + 3 * 16 + 2, 1)
+    assert (found["family"], found["tensors"]) == ("BERT", 5 + 3 * 16 + 2)
+    assert found["unused"] == {"embeddings.position_ids": 1}
     assert found["dtypes"] == {"float32": found["tensors"]}, "of what is used"
     assert found["text"] == {"vocabulary": 1200, "max_tokens": 16, "pooling": "mean", "normalize": True}
     assert main(["inspect", str(published)]) == 0
     shown = capsys.readouterr().out
-    for expected in ("BERT", "not used", "1 of the tensors stored", "vocabulary", "1,200", "max_tokens", "16", "mean"):
+    for expected in (
+        "BERT",
+        "not used",
+        "embeddings.position_ids (1)",
+        "vocabulary",
+        "1,200",
+        "max_tokens",
+        "16",
+        "mean",
+    ):
         assert expected in shown
 
 
 def test_of_a_clip_the_text_tower_is_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["inspect", str(write_whole_clip(tmp_path / "published")), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert (found["family"], found["tensors"], found["unused"]) == ("CLIP text", 2 + 3 * 16 + 2 + 1, 5)
+    assert (found["family"], found["tensors"]) == ("CLIP text", 2 + 3 * 16 + 2 + 1)
+    assert sum(found["unused"].values()) == 5
+    assert found["unused"]["logit_scale"] == 1
     assert found["config"]["model_type"] == "clip", "as it lies there"
     assert (found["text"]["pooling"], found["text"]["max_tokens"]) == ("end of text, projected", 40)

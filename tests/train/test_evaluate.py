@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -14,6 +15,7 @@ import pytest
 from train.config import TrainConfig
 from train.evaluate import evaluate, main
 from train.evaluation import report as measuring
+from train.evaluation.again import finished_seeds
 from train.evaluation.page import Page, write_page
 from train.evaluation.ways import WAYS
 from train.loop import train
@@ -41,8 +43,7 @@ def a_run(home: Path, folder: Path, **keys: object) -> Path:
 @pytest.fixture
 def only_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     """No pictures, which take longer than anything else here."""
-    for draws in ("_plot", "_write_page"):
-        monkeypatch.setattr(f"train.evaluate.{draws}", lambda *arguments: None)
+    monkeypatch.setattr("train.evaluation.pictures.draw", lambda *arguments: None)
 
 
 @dataclass
@@ -60,7 +61,7 @@ def evaluated(simulated_home: Path, tmp_path_factory: pytest.TempPathFactory) ->
         patch.setenv("COLUMNS", "120")
         pages: list[Page] = []
         patch.setattr(
-            "train.evaluation.page.write_page", lambda path, page: (pages.append(page), write_page(path, page))
+            "train.evaluation.pictures.write_page", lambda path, page: (pages.append(page), write_page(path, page))
         )
         printed = tmp_path_factory.mktemp("printed") / "table"
         with printed.open("w") as file:
@@ -190,7 +191,8 @@ def test_without_labels_retrieval_is_measured(
 def test_the_table_has_the_main_measures(evaluated: Evaluated) -> None:
     assert "random:tiny" in evaluated.printed
     low, high = (100 * bound for bound in evaluated.report["recognition"]["zero_shot"]["accuracy"]["interval"])
-    line = next(line for line in evaluated.printed.splitlines() if "zero-shot, accuracy" in line)
+    line = evaluated.printed[evaluated.printed.index("zero-shot") :].splitlines()[1]
+    assert "accuracy" in line
     assert f"[{low:.1f},\u00a0{high:.1f}]" in line
 
 
@@ -209,8 +211,7 @@ def seeded(simulated_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Ev
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(room)
         folder = a_run(simulated_home, Path("run"), train_data_path=None, simulate_days=3, max_steps=2, seed=7)
-        for draws in ("_plot", "_write_page"):
-            patch.setattr(f"train.evaluate.{draws}", lambda *arguments: None)
+        patch.setattr("train.evaluation.pictures.draw", lambda *arguments: None)
         report = evaluate(folder, seeds=2)
         shutil.move("run", "moved")
     return Evaluated(room / "moved", report)
@@ -258,9 +259,22 @@ def test_a_run_that_was_moved_with_its_simulated_home_is_measured_as_before(
     }
     trained = [log.read_text().count('"kind": "train"') for log in logs]
     assert evaluate(seeded.folder, seeds=2) == seeded.report
+    assert evaluate(seeded.folder) == seeded.report  # what is finished is taken up
     assert [log.read_text().count('"kind": "train"') for log in logs] == trained
     assert min(trained) > 0
     assert not (seeded.folder.parent / "run").exists()
+
+
+def test_of_seeds_those_that_are_finished_without_a_gap_are_taken_up(
+    tmp_path: Path, tiny_config: Callable[..., TrainConfig]
+) -> None:
+    config = tiny_config(output_dir=tmp_path, seed=3, batch_size=16, max_steps=30)
+    for seed, step in ((4, 30), (5, 30), (6, 20), (7, 30)):
+        (tmp_path / "seeds" / str(seed) / "checkpoints" / str(step)).mkdir(parents=True)
+    assert finished_seeds(config, train_windows=100) == 3
+    assert finished_seeds(config.model_copy(update={"seed": 6}), train_windows=100) == 2
+    assert finished_seeds(config.model_copy(update={"max_steps": 20, "seed": 5}), train_windows=100) == 2
+    assert finished_seeds(config.model_copy(update={"output_dir": tmp_path / "other"}), train_windows=100) == 1
 
 
 def test_at_least_one_seed_is_needed(tmp_path: Path) -> None:
@@ -311,3 +325,23 @@ def test_the_command_says_in_one_line_what_is_wrong(
     monkeypatch.setattr(sys, "argv", ["evaluate", "--run", str(tmp_path / name)])
     with pytest.raises(SystemExit, match=f"^error: .*{name} {problem}"):
         main()
+
+
+@pytest.mark.usefixtures("only_numbers")
+def test_the_command_says_at_its_end_where_everything_is(
+    evaluated: Evaluated, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["evaluate", "--run", str(evaluated.folder)])
+    main()
+    *_, to_read, to_look_at, pictures = capsys.readouterr().out.splitlines()
+    assert to_read.split() == ["evaluation,", "to", "read", str(evaluated.folder / "evaluation.json")]
+    assert to_look_at.endswith(f" {evaluated.folder / 'report.html'}")
+    assert pictures.endswith("*.png")
+
+
+def test_nothing_heavy_is_imported_before_the_arguments_are_read() -> None:
+    code = "import sys, train.evaluate\n"
+    code += (
+        "assert not {'sklearn', 'scipy', 'matplotlib', 'plotly', 'pandas', 'orbax', 'train.loop'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

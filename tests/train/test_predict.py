@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import sys
 import tracemalloc
 from collections import Counter
@@ -13,7 +14,7 @@ from small_run import small_run
 
 from train.predict import COLUMNS, main, predict
 from train.run import TrainedRun, load_run
-from train.smarthome.dataset import Header
+from train.smarthome.dataset import Header, WindowSplit
 from train.smarthome.raw import windows_of
 from train.smarthome.records import open_split
 from train.smarthome.simulator import simulate
@@ -178,21 +179,31 @@ class TestCommand:
         assert rows(out)[0]["activity"] in told.out
         assert [line[:34] for line in told.err.splitlines()] == ["warning: none of the 15 sensors of"]
 
-    def test_faults_in_one_line(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_faults_in_one_line(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, events: Path) -> None:
         with pytest.raises(SystemExit, match=r"^error: .*nowhere has no config\.json"):
-            self.call(
-                monkeypatch, "--run", tmp_path / "nowhere", "--events", tmp_path / "e", "--out", tmp_path / "out.csv"
-            )
+            self.call(monkeypatch, "--run", tmp_path / "nowhere", "--events", events, "--out", tmp_path / "out.csv")
+        with pytest.raises(SystemExit, match=r"^error: There is no event file .*absent"):
+            self.call(monkeypatch, "--run", tmp_path, "--events", tmp_path / "absent", "--out", tmp_path / "out.csv")
+
+
+@pytest.mark.parametrize("changed", ["train", "encoder"])
+def test_data_or_an_encoder_other_than_the_run_had_are_refused(
+    run_dir: Path, events: Path, tmp_path: Path, changed: str
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(run_dir, folder)
+    record = json.loads((folder / "config.json").read_text())
+    record["run"]["inputs"][changed] = "another"
+    (folder / "config.json").write_text(json.dumps(record))
+    with pytest.raises(ValueError, match=f"other data:\n  {changed}: 'another' → "):
+        predict(folder, events, tmp_path / "out.csv")
+    assert not (tmp_path / "out.csv").exists()
 
 
 def test_a_run_on_windowed_json_cannot_cut_events(
     run_dir: Path, events: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, header: Header
 ) -> None:
-    class Split:
-        header: Header
-
-    split = Split()
-    split.header = header.model_copy(update={"options": {}})
+    split = WindowSplit(header.model_copy(update={"options": {}}), "of a file", [], lambda window: window)
     monkeypatch.setattr("train.predict.open_splits", lambda config: (split, split))
     with pytest.raises(ValueError, match="do not say how their windows were cut"):
         predict(run_dir, events, tmp_path / "out.csv")

@@ -52,7 +52,7 @@ def test_text_embeddings_of_a_file_take_the_place_of_words(tiny_config: Configur
         run.embed_texts(["never embedded"])
 
     np.savez(tmp_path / "texts.npz", embeddings=np.ones((1, 13)), texts=texts[:1])
-    with pytest.raises(ValueError, match=r"have a width of 13, those that .* was trained on had 12"):
+    with pytest.raises(ValueError, match=r"of width 13, are not those that .* was trained on, of width 12"):
         load_run(config.output_dir)
 
 

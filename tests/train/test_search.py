@@ -69,8 +69,8 @@ def test_what_is_found_is_most_like_the_query(run: TrainedRun) -> None:
 
 def test_a_new_file_is_searched(run: TrainedRun, events: Path, simulated_home: Path) -> None:
     index = open_index(run, events)
-    header = open_split(simulated_home, "train").header
-    expected = [window for windows, _ in embedded_windows(run, events, header) for window in windows]
+    split = open_split(simulated_home, "train")
+    expected = [window for windows, _ in embedded_windows(run, events, split) for window in windows]
     assert [index[number] for number in range(len(index))] == [Shown.of(window) for window in expected]
     assert find(run, index, QUERY, top=1)[0].window.window_id.startswith("events.txt-")
 
@@ -98,6 +98,20 @@ class TestKept:
         kernel[...] = -kernel[...]
         assert np.abs(open_index(run, source).windows_NxD - first.windows_NxD).max() > 1e-3
         assert len(list((tmp_path / "run" / "search").iterdir())) == 1
+
+    @pytest.mark.parametrize("name", ["train", "encoder"])
+    def test_an_index_of_other_data_or_another_encoder_is_not_read(
+        self, run_dir: Path, tmp_path: Path, source: Path | None, name: str
+    ) -> None:
+        """It is made again, which compares."""
+        run = copied(run_dir, tmp_path)
+        open_index(run, source)
+        config = tmp_path / "run" / "config.json"
+        record = json.loads(config.read_text())
+        record["run"]["inputs"][name] = "another"
+        config.write_text(json.dumps(record))
+        with pytest.raises(ValueError, match=f"{name}: 'another' →"):
+            open_index(run, source)
 
     def test_a_damaged_index_is_made_again(self, run_dir: Path, tmp_path: Path, source: Path | None) -> None:
         run = copied(run_dir, tmp_path)

@@ -1,8 +1,10 @@
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import train.search_index
 from train.search_index import Found, SearchIndex
@@ -65,6 +67,42 @@ class TestOverlap:
     def test_windows_without_time_overlap_nothing(self) -> None:
         assert len(index((window("a"), 0.5), (window("b"), 0.4)).search(QUERY)) == 2
 
+    def test_windows_that_touch_overlap(self) -> None:
+        """A window ends with its last event, which may be the first of the next."""
+        before = window("before", "2024-01-01T00:00:00", "2024-01-01T01:00:00")
+        touching = window("touching", "2024-01-01T01:00:00", "2024-01-01T02:00:00")
+        apart = window("apart", "2024-01-01T01:00:00.000001", "2024-01-01T02:00:00")
+        for better, worse, found in [
+            (before, touching, ["before"]),
+            (touching, before, ["touching"]),
+            (before, apart, ["before", "apart"]),
+            (apart, before, ["apart", "before"]),
+        ]:
+            assert names(index((better, 0.5), (worse, 0.4)).search(QUERY)) == found
+
+    @given(
+        st.lists(st.tuples(st.integers(0, 7), st.none() | st.integers(0, 200), st.integers(-5, 30)), min_size=1),
+        st.integers(1, 12),
+    )
+    def test_the_rule(self, drawn: list[tuple[int, int | None, int]], top: int) -> None:
+        """One after the other by score, unless one that was found before has a moment of it (some clocks go back)."""
+
+        def moment(minute: int) -> str:
+            return (datetime(2024, 1, 1, 1) + timedelta(minutes=minute)).isoformat()
+
+        windows = [
+            (window(str(number), *([] if begin is None else map(moment, (begin, begin + lasts)))), score / 8)
+            for number, (score, begin, lasts) in enumerate(drawn)
+        ]
+        expected: list[str] = []
+        taken: set[int] = set()
+        for number, (_, begin, lasts) in sorted(enumerate(drawn), key=lambda each: -each[1][0]):
+            minutes = set() if begin is None else set(range(begin + min(lasts, 0), begin + max(lasts, 0) + 1))
+            if not minutes & taken:
+                expected.append(str(number))
+                taken |= minutes
+        assert names(index(*windows).search(QUERY, top)) == expected[:top]
+
 
 class TestTimes:
     INDEX = hours(0.1, 0.2, 0.3, 0.4)
@@ -101,7 +139,7 @@ def test_the_first_caption_is_shown(captions: dict[str, list[str]], shown: str) 
 
 
 def test_a_search_is_one_product_and_no_full_sort(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that 100,000 windows of width 512 take some 30 ms on two cores."""
+    """So that 100,000 windows of width 512 take some 30 ms on two cores, and 100 ms where all have to be looked at."""
     products, sorted_sizes = [], []
 
     class Counting(np.ndarray):

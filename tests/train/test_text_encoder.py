@@ -104,6 +104,29 @@ def test_another_encoder_is_another_run(tiny_config: Configure, bert: Path, tmp_
     text_models.write_bert(folder, text_models.BERTS["tiny BERT"], seed=1, pooling="mean")
     with pytest.raises(ValueError, match=r"other data:\n  texts: "):
         train(config)
+    run = load_run(config.output_dir)  # for what needs no text, it is enough
+    with pytest.raises(ValueError, match=f"the text encoder {folder} is not the one that the run was trained with"):
+        run.embed_texts(["a person"])
+
+
+def test_a_run_without_its_text_encoder_embeds_windows(tiny_config: Configure, bert: Path, tmp_path: Path) -> None:
+    shutil.copytree(bert, tmp_path / "model")
+    config = tiny_config(text_model_name=str(tmp_path / "model"), max_steps=2)
+    train(config)
+    shutil.rmtree(tmp_path / "model")
+    run = load_run(config.output_dir)
+    assert run.embed_features(np.ones((2, 70), np.float32)).shape == (2, 8)
+
+
+def test_in_bfloat16_the_encoder_is_another(tiny_config: Configure, bert: Path, tmp_path: Path) -> None:
+    store, texts = FeatureStore(tmp_path / "store"), ["the person sleeps", "dinner in the kitchen"]
+    exact, rough = (
+        PretrainedTexts(tiny_config(text_model_name=str(bert), use_amp=use_amp), store) for use_amp in (False, True)
+    )
+    assert exact.fingerprint != rough.fingerprint
+    expected = exact.stored(texts)[np.arange(2)]
+    difference = np.abs(rough.stored(texts)[np.arange(2)] - expected).max()
+    assert 1e-5 < difference < 0.05 * np.abs(expected).max()
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,10 @@
 """The runs that a run is compared with: on a simpler encoder, and with other seeds. Trained once, and kept."""
 
+from itertools import count, takewhile
 from pathlib import Path
 from typing import Any
 
+from train.checkpointing import FOLDER as CHECKPOINTS
 from train.config import TrainConfig
 from train.loop import train
 from train.run import TrainedRun, load_run
@@ -21,6 +23,14 @@ def seeded(config: TrainConfig, seed: int) -> TrainedRun:
     """The run that differs from this one in its seed alone, likewise. Both share data and encoders' output."""
     remedy = "train it again, or evaluate with fewer seeds (--seeds)"
     return _again(config, config.output_dir / SEEDS_FOLDER / str(seed), remedy, seed=seed)
+
+
+def finished_seeds(config: TrainConfig, train_windows: int) -> int:
+    """With how many seeds a run is there and trained to its end: its own, and those that follow without a gap."""
+    last = str(config.total_steps(train_windows // config.batch_size))
+    folder = config.output_dir / SEEDS_FOLDER
+    others = (folder / str(seed) / CHECKPOINTS / last for seed in count(config.seed + 1))
+    return 1 + sum(1 for _ in takewhile(Path.is_dir, others))
 
 
 def _again(config: TrainConfig, folder: Path, remedy: str, **changes: Any) -> TrainedRun:

@@ -15,6 +15,7 @@ from sklearn.metrics import confusion_matrix
 from threadpoolctl import threadpool_limits
 
 from chronos_jax.replacing import replacing
+from train.evaluation.free_places import free_places
 
 MOST_LABELS = 16  # as many as a matrix shows with readable numbers; the others are one row together
 OTHERS = "(others)"
@@ -119,14 +120,12 @@ def _mark(figure: Figure, axis: Axes, points_Lx2: Float[np.ndarray, "l 2"], colo
     )
     figure.draw_without_rendering()  # the scales are known from here on
     pixels_Lx2 = axis.transData.transform(points_Lx2)
-    taken = list(pixels_Lx2)
-    for number, (point, at) in enumerate(zip(points_Lx2, pixels_Lx2, strict=True), start=1):
-        place = _free_place(at, taken)
-        taken.append(place)
+    offsets_Lx2 = (free_places(pixels_Lx2) - pixels_Lx2) * 72 / figure.dpi
+    for number, (point, offset) in enumerate(zip(points_Lx2, offsets_Lx2, strict=True), start=1):
         axis.annotate(
             str(number),
             point,
-            xytext=(place - at) * 72 / figure.dpi,
+            xytext=offset,
             textcoords="offset points",
             ha="center",
             va="center",
@@ -134,18 +133,6 @@ def _mark(figure: Figure, axis: Axes, points_Lx2: Float[np.ndarray, "l 2"], colo
             bbox={"boxstyle": "round,pad=0.1", "facecolor": "white", "alpha": 0.7, "linewidth": 0},
             zorder=4,
         )
-
-
-def _free_place(
-    at: Float[np.ndarray, " 2"], taken: Sequence[Float[np.ndarray, " 2"]], room: float = 26.0
-) -> Float[np.ndarray, " 2"]:
-    """The nearest place on circles around a point (in pixels) that is at least `room` away from what is taken."""
-    for radius in np.arange(room, 20 * room, room / 2):
-        for angle in np.linspace(np.pi / 2, -3 * np.pi / 2, 16, endpoint=False):
-            place = at + radius * np.array([np.cos(angle), np.sin(angle)])
-            if all(np.hypot(*(place - other)) >= room for other in taken):
-                return place
-    return at
 
 
 def _colours(labels: Sequence[str]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Numbers over runs that differ in their seed alone."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,6 +8,8 @@ from scipy.stats import t
 
 from train.evaluation.bootstrap import LEVEL
 from train.evaluation.report import NOT_MEASURED
+
+FEWEST = 3  # of seeds: the t-interval over two is some thirteen times their standard error wide
 
 
 def over_seeds(parts: Sequence[Any]) -> Any:
@@ -35,6 +37,11 @@ def over_seeds(parts: Sequence[Any]) -> Any:
         guess: float(np.mean([part[guess] for part in parts])) for guess in ("chance", "majority") if guess in first
     }
     return {"value": float(np.mean(values)), "half_width": half_width(values), "values": values} | guesses
+
+
+def is_same(number: Mapping[str, Any]) -> bool:
+    """Whether a number over seeds is the same for all of them, as numbers of the frozen encoder are."""
+    return len(set(number.get("values", ()))) == 1
 
 
 def half_width(values: Sequence[float]) -> float:

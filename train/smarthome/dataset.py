@@ -100,8 +100,8 @@ class Header(BaseModel):
     coordinate_bounds: dict[str, tuple[float, float]] = {}
     """Lowest and highest x and y before scaling to the unit square, where coordinates were scaled."""
     caption_types: list[CaptionType] = list(CAPTION_TYPES)
-    home: Home = Home()
-    """What is known of the home besides: new events of it are read with this."""
+    home: Home | None = None
+    """What is known of the home besides: new events of it are read with this. Absent from older folders and JSON."""
     options: dict[str, Any] = {}
     """The options that the windows were prepared with."""
     sources: list[Source] = []

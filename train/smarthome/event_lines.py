@@ -50,8 +50,7 @@ def read_lines(path: Path) -> tuple[Form, Iterator[EventLine | MalformedLine]]:
         FileNotFoundError: no such file.
         ValueError: the file cannot be decompressed; also while the lines are read.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no event file {path}. Give a raw CASAS file (plain, .gz or .xz).")
+    check_event_file(path)
     lines = _timed(_texts(path))
     head: list[EventLine | MalformedLine] = []
     sample: list[list[str]] = []
@@ -61,6 +60,12 @@ def read_lines(path: Path) -> tuple[Form, Iterator[EventLine | MalformedLine]]:
             sample.append(line.fields)
     form = _form(sample)
     return form, _of_form(form, chain(head, lines))
+
+
+def check_event_file(path: Path) -> None:
+    """Raises FileNotFoundError where there is no such file: for those who do other work before they read it."""
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no event file {path}. Give a raw CASAS file (plain, .gz or .xz).")
 
 
 def without_events(path: Path, malformed: int) -> ValueError:

@@ -1,5 +1,6 @@
 """How activities are described in words, where the home's description does not say."""
 
+import warnings
 from collections.abc import Iterable
 
 from train.smarthome.names import readable
@@ -68,6 +69,11 @@ def describe_label(label: str) -> list[str]:
     return [readable(label)] if description is None else [wording.format(description) for wording in _WORDINGS]
 
 
-def undescribed(labels: Iterable[str]) -> list[str]:
-    """Those of the labels of which `describe_label` knows no more than the name."""
-    return [label for label in labels if label.lower() not in _DESCRIPTIONS]
+def warn_of_undescribed(labels: Iterable[str], where: object) -> None:
+    """Warns of labels of which `describe_label` knows no more than the name, with their number."""
+    if bare := [label for label in labels if label.lower() not in _DESCRIPTIONS]:
+        warnings.warn(
+            f"{where}: {len(bare)} labels have no description, such as {bare[0]}: their names in words stand for it. "
+            "Descriptions are given to train.prepare (--home), under label_to_text",
+            stacklevel=3,
+        )

@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from train.smarthome.dataset import CAPTION_TYPES, Header, Source, SplitHeader, SplitName, Window, WindowSplit
 from train.smarthome.files import read_json, sha256_of
-from train.smarthome.labels import describe_label
+from train.smarthome.labels import describe_label, warn_of_undescribed
 from train.smarthome.series import VARIATES, pad_left
 from train.smarthome.vocabulary import UNKNOWN, Vocabulary
 
@@ -65,6 +65,7 @@ def read_windowed_json(
     windows = [sample.window(vocabulary, bounds, sequence_length) for sample in parsed]
 
     labels = sorted({window.label for window in windows} - {""})
+    warn_of_undescribed(labels, path)
     read_as = f"{sha256_of(path, vocab_path)} {sequence_length} {sorted(bounds.items())}"
     fingerprint = hashlib.sha256(read_as.encode()).hexdigest()
     header = Header(

@@ -1,15 +1,16 @@
 """Captions that people or a language model wrote elsewhere, and the list of windows to write them from."""
 
+import codecs
 import json
 import warnings
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, get_args
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from chronos_jax.replacing import replacing
-from train.smarthome.dataset import CAPTION_TYPES, CaptionType, Window
+from train.smarthome.dataset import CaptionType, Window
 from train.smarthome.names import naming
 
 SHOWN = 3  # examples in a message
@@ -21,17 +22,16 @@ Captions = dict[str, dict[str, list[str]]]
 class _Line(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
-    window_id: str = Field(validation_alias=AliasChoices("window_id", "id"))
-    text: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)] = Field(
-        validation_alias=AliasChoices("text", "caption")
-    )
+    window_id: str
+    text: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
     type: CaptionType = "long"
 
 
 def read_captions(path: Path) -> Captions:
     """Reads captions, one JSON object a line: {"window_id": "train-000012", "text": "…", "type": "long" or "short"}.
 
-    A window may have several lines; without a type a caption is long. A text given twice for a window counts once.
+    A window may have several lines; without a type a caption is long; other keys are left aside. A text given twice for
+    a window counts once.
 
     Raises:
         FileNotFoundError: No such file.
@@ -41,18 +41,17 @@ def read_captions(path: Path) -> Captions:
         raise FileNotFoundError(f"There is no file of captions {path}.")
     captions: Captions = {}
     form = '{"window_id": "train-000000", "text": "…"}, where "type" may be ' + " or ".join(get_args(CaptionType))
-    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
+    for number, line in enumerate(path.read_bytes().removeprefix(codecs.BOM_UTF8).splitlines(), start=1):
         if not line.strip():
             continue
         try:
             caption = _Line.model_validate_json(line)
         except ValidationError as error:
             fault = error.errors()[0]
-            where = ".".join(map(str, fault["loc"]))
-            raise ValueError(
-                f"{path}, line {number}: {where + ': ' if where else ''}{fault['msg']}. Expected {form}."
-            ) from error
-        texts = captions.setdefault(caption.window_id, {kind: [] for kind in CAPTION_TYPES})[caption.type]
+            where = "".join(f"{key}: " for key in fault["loc"])
+            said = "not JSON" if fault["type"] == "json_invalid" else where + fault["msg"]
+            raise ValueError(f"{path}, line {number}: {said}. Expected {form}.") from error
+        texts = captions.setdefault(caption.window_id, {}).setdefault(caption.type, [])
         if caption.text not in texts:
             texts.append(caption.text)
     if not captions:
@@ -74,7 +73,7 @@ def check_captions(path: Path, captions: Captions, windows: Collection[str], act
     """
     if unknown := sorted(set(captions) - set(windows)):
         raise ValueError(
-            f"{path} has captions for {len(unknown)} windows that there are not, such as "
+            f"{path} has captions for windows that there are not: {len(unknown)}, such as "
             f"{', '.join(unknown[:SHOWN])}; there are {len(windows)} from {min(windows)} to {max(windows)}. Ids follow "
             "from the events and from how they are cut and split: caption the windows that --list_windows writes with "
             "these very options."

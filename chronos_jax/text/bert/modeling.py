@@ -4,8 +4,9 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, DTypeLike, Float, Int
 
+from chronos_jax.layers.stacking import stack_blocks
 from chronos_jax.text.bert.config import BertConfig
-from chronos_jax.text.layers import Mlp, SelfAttention, layer_norm, run_blocks, stack_blocks
+from chronos_jax.text.layers import Mlp, SelfAttention, layer_norm, run_blocks
 
 
 class BertBlock(nnx.Module):
@@ -35,7 +36,9 @@ class BertModel(nnx.Module):
         self.position_embeddings = embed(config.max_position_embeddings)
         self.token_type_embeddings = embed(config.type_vocab_size)
         self.embedding_norm = layer_norm(config, dtype=dtype, rngs=rngs)
-        self.blocks = stack_blocks(lambda rngs: BertBlock(config, dtype=dtype, rngs=rngs), config, rngs)
+        self.blocks = stack_blocks(
+            lambda rngs: BertBlock(config, dtype=dtype, rngs=rngs), config.num_hidden_layers, rngs
+        )
 
     def __call__(self, tokens_BxS: Int[Array, "b s"], lengths_B: Int[Array, " b"]) -> Float[Array, "b s d"]:
         """Hidden states of texts, float32.

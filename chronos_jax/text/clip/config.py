@@ -46,9 +46,10 @@ class ClipTextConfig(TowerConfig):
         text = raw
         if raw.get("model_type") == "clip":
             # Where both are there, transformers lets text_config_dict, completed with the defaults, win.
-            text = raw.get("text_config_dict") or raw.get("text_config") or {}
+            key = "text_config" if raw.get("text_config_dict") is None else "text_config_dict"
+            text = {} if raw.get(key) is None else raw[key]
             if not isinstance(text, Mapping):
-                raise UnsupportedConfigError(f"text_config must be a JSON object, found {text!r}")
+                raise UnsupportedConfigError(f"{key} must be a JSON object, found {text!r}")
             text = {**text, "projection_dim": raw.get("projection_dim")}
         return read_tower_config(cls, text, "CLIP", problems)
 

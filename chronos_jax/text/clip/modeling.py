@@ -4,8 +4,9 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, DTypeLike, Float, Int
 
+from chronos_jax.layers.stacking import stack_blocks
 from chronos_jax.text.clip.config import LEGACY_EOS, ClipTextConfig
-from chronos_jax.text.layers import Mlp, SelfAttention, layer_norm, run_blocks, stack_blocks
+from chronos_jax.text.layers import Mlp, SelfAttention, layer_norm, run_blocks
 
 
 class ClipBlock(nnx.Module):
@@ -34,7 +35,9 @@ class ClipTextModel(nnx.Module):
         self.config = config
         self.token_embedding = embed(config.vocab_size)
         self.position_embedding = embed(config.max_position_embeddings)
-        self.blocks = stack_blocks(lambda rngs: ClipBlock(config, dtype=dtype, rngs=rngs), config, rngs)
+        self.blocks = stack_blocks(
+            lambda rngs: ClipBlock(config, dtype=dtype, rngs=rngs), config.num_hidden_layers, rngs
+        )
         self.final_norm = layer_norm(config, dtype=dtype, rngs=rngs)
         self.text_projection = nnx.Linear(
             config.hidden_size,

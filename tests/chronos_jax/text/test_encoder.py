@@ -193,6 +193,14 @@ def test_importing_the_module_loads_no_tokenizer():
     assert_not_imported("tokenizers", "import chronos_jax.text.encoder")
 
 
+def test_an_encoder_says_what_it_is_in_one_line(bert, clip, folder):
+    assert repr(bert) == "TextEncoder(BERT, 3 layers of width 32, mean pooling, normalised, at most 64 tokens)"
+    assert repr(clip) == "TextEncoder(CLIP text, 3 layers of width 32, projected to 24, at most 40 tokens)"
+    write_sentence_files(folder, "cls", normalize=False, max_seq_length=20)
+    cls = TextEncoder.from_pretrained(folder)
+    assert repr(cls) == "TextEncoder(BERT, 3 layers of width 32, cls pooling, at most 20 tokens)"
+
+
 def test_a_home_of_names_lists_the_encoder():
     import chronos_jax
 

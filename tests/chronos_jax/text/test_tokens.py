@@ -1,9 +1,10 @@
 import json
+import re
 import shutil
 
 import numpy as np
 import pytest
-from text_models import BERTS, CLIPS, bert_tokenizer, write_json
+from text_models import BERTS, bert_tokenizer, write_json
 
 from chronos_jax.checkpoints.errors import CheckpointError
 from chronos_jax.text.sentence_files import SentenceSettings
@@ -55,6 +56,39 @@ def test_the_limit_is_the_one_that_is_said_and_never_more_than_there_are_positio
     assert row[-1] == encode(found, "a")[0][-1]  # the end of the text is not cut off
 
 
+@pytest.mark.parametrize("limit", ["512", -1, 0, 2, 20.5, True, [512], float("nan"), float("inf")])
+def test_a_limit_that_leaves_no_room_for_a_text_is_refused(limit, folder):
+    change(folder / "tokenizer_config.json", model_max_length=limit)
+    found = re.escape(
+        f"tokenizer_config.json has model_max_length {limit!r}, expected a whole number of tokens above 2"
+    )
+    with pytest.raises(CheckpointError, match=found):
+        tokenizer(folder)
+
+
+def test_so_is_that_of_the_sentence_files_and_of_the_model(folder):
+    with pytest.raises(CheckpointError, match=r"sentence_bert_config\.json has max_seq_length 2, .* above 2"):
+        tokenizer(folder, max_tokens=2)
+    with pytest.raises(CheckpointError, match=r"/config\.json has max_position_embeddings 2, .* above 2"):
+        tokenizer(folder, CONFIG.model_copy(update={"max_position_embeddings": 2}))
+
+
+def test_true_is_no_limit_of_one_token(folder):
+    bare = bert_tokenizer(CONFIG.vocab_size)
+    bare.post_processor = None  # adds no special tokens, so that one has room
+    bare.save(str(folder / "tokenizer.json"))
+    change(folder / "tokenizer_config.json", model_max_length=1)
+    assert tokenizer(folder).max_tokens == 1
+    change(folder / "tokenizer_config.json", model_max_length=True)
+    with pytest.raises(CheckpointError, match="model_max_length True, expected a whole number of tokens above 0"):
+        tokenizer(folder)
+
+
+def test_one_token_beside_the_special_ones_is_enough(folder):
+    (row,) = encode(tokenizer(folder, max_tokens=3), "the stove")
+    assert row == encode(tokenizer(folder), "the")[0]
+
+
 def test_how_the_tokenizer_was_last_used_is_ignored(folder):
     used = bert_tokenizer(CONFIG.vocab_size)
     before = encode(tokenizer(folder), "a", "a " * 50)
@@ -66,11 +100,13 @@ def test_how_the_tokenizer_was_last_used_is_ignored(folder):
     assert found.pad_id == 0
 
 
-def test_texts_are_lowered_where_the_sentence_files_say_so(clip_folder):
-    """A sharp s is upper-cased to two letters, which the tokenizer's own lowering does not do."""
-    plain, lowering = (tokenizer(clip_folder, CLIPS["tiny CLIP"], lowercase=flag) for flag in (False, True))
-    assert encode(lowering, "İ") == encode(plain, "İ".lower())
-    assert encode(lowering, "THE STOVE") == encode(plain, "the stove")
+def test_texts_are_lowered_where_the_sentence_files_say_so(folder):
+    """By a tokenizer that lowers nothing itself, and knows no capitals."""
+    as_it_is = bert_tokenizer(CONFIG.vocab_size)
+    as_it_is.normalizer = None
+    as_it_is.save(str(folder / "tokenizer.json"))
+    plain, lowering = (tokenizer(folder, lowercase=flag) for flag in (False, True))
+    assert encode(lowering, "THE Stove") == encode(plain, "the stove") != encode(plain, "THE Stove")
 
 
 def test_halves_of_surrogate_pairs_are_joined_or_replaced(folder):
@@ -104,6 +140,16 @@ def test_a_tokenizer_without_padding_token_is_refused(folder):
 def test_a_padding_token_that_is_unknown_is_refused(folder):
     change(folder / "tokenizer_config.json", pad_token="<pad>")
     with pytest.raises(CheckpointError, match=r"names the padding token '<pad>', which tokenizer\.json does not know"):
+        tokenizer(folder)
+
+
+@pytest.mark.parametrize("pad_token", [["[PAD]"], 0, False, {}, {"content": None}, {"content": 0}])
+@pytest.mark.parametrize("file", ["tokenizer_config.json", "special_tokens_map.json"])
+def test_a_padding_token_that_is_no_text_is_refused(file, pad_token, folder):
+    write_json(folder / "tokenizer_config.json", {})
+    write_json(folder / file, {"pad_token": pad_token})
+    found = re.escape(f"{file} has pad_token {pad_token!r}, expected a token of tokenizer.json as a string")
+    with pytest.raises(CheckpointError, match=found):
         tokenizer(folder)
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_1samp
 
-from train.evaluation.seeds import half_width, over_seeds
+from train.evaluation.seeds import half_width, is_same, over_seeds
 
 
 def test_the_interval_is_that_of_students_t() -> None:
@@ -36,3 +36,11 @@ def test_what_one_of_them_could_not_measure_is_not_measured() -> None:
     why = {"not_measured": "one label"}
     assert over_seeds([{"probe": {"accuracy": number}}, {"probe": why}]) == {"probe": why}
     assert over_seeds([why, why]) == why
+
+
+def test_what_no_seed_changes_is_told_from_what_varies() -> None:
+    same = over_seeds([{"value": 0.1, "interval": [0, 1]}] * 3)
+    assert is_same(same)
+    assert same["half_width"] == pytest.approx(0)
+    assert not is_same(over_seeds([{"value": 0.1}, {"value": 0.1}, {"value": 0.2}]))
+    assert not is_same({"value": 0.1, "interval": [0, 1]})  # of one run

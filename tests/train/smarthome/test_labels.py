@@ -1,4 +1,6 @@
-from train.smarthome.labels import describe_label, undescribed
+import pytest
+
+from train.smarthome.labels import describe_label, warn_of_undescribed
 
 
 def test_known_labels_are_described_whatever_their_case_in_several_wordings() -> None:
@@ -10,4 +12,6 @@ def test_known_labels_are_described_whatever_their_case_in_several_wordings() ->
 
 def test_other_labels_are_their_name_in_words() -> None:
     assert describe_label("Feed_Cat") == ["feed cat"]
-    assert undescribed(["Feed_Cat", "SLEEP"]) == ["Feed_Cat"]
+    with pytest.warns(UserWarning, match="home: 1 labels have no description, such as Feed_Cat"):
+        warn_of_undescribed(["Feed_Cat", "SLEEP"], "home")
+    warn_of_undescribed(["SLEEP"], "home")

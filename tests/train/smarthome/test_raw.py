@@ -128,6 +128,61 @@ def test_events_of_another_home_are_still_cut(simulated_file: Path, tmp_path: Pa
     assert len(windows) == len(list(windows_of(simulated_file, header)))
 
 
+def in_rooms(raw: Path, path: Path, rooms: dict[str, str]) -> Path:
+    """The events in the form with a column for the room."""
+    lines = [line.split("\t") for line in raw.read_text().splitlines()]
+    path.write_text("".join(f"{time} {name} {rooms[name]} {state} Sleep\n" for time, name, state, *_ in lines))
+    return path
+
+
+class TestRooms:
+    ROOMS = {f"M{number:03d}": f"Room{number % 3}" for number in range(1, 13)} | dict.fromkeys(
+        ("D001", "D002", "D003"), "Room0"
+    )
+
+    @pytest.fixture
+    def header(self, simulated_file: Path, tmp_path: Path) -> Header:
+        return prepared(in_rooms(simulated_file, tmp_path / "train", self.ROOMS), tmp_path).header
+
+    def test_unknown_ones_are_told_with_their_share(self, simulated_file: Path, tmp_path: Path, header: Header) -> None:
+        others = {"M001": "Attic", "M002": "Attic", "M003": "Cellar"}
+        raw = in_rooms(simulated_file, tmp_path / "new", self.ROOMS | others)
+        lines = raw.read_text().splitlines()
+        share = sum(" Attic " in line or " Cellar " in line for line in lines) / len(lines)
+        with pytest.warns(UserWarning, match="2 rooms that the run has not seen, such as Attic, Cellar") as told:
+            windows = list(windows_of(raw, header))
+        assert [str(each.message).split("(")[0] for each in told] == [f"{share:.1%} of the events of {raw} "]
+        ids = header.vocabulary["room"]
+        unknown = np.float32(ids["<UNK>"] / (max(ids.values()) + 1))
+        for window in windows:
+            assert (unknown in window.series[1]) == bool({"Attic", "Cellar"} & set(window.rooms))
+
+    def test_of_another_home_with_sensors_of_the_same_names(
+        self, simulated_file: Path, tmp_path: Path, header: Header
+    ) -> None:
+        raw = in_rooms(simulated_file, tmp_path / "new", dict.fromkeys(self.ROOMS, "Attic"))
+        told = r"none of the 1 room of .*there: Attic; in the run: Room0, Room1, Room2.*Is it the same home"
+        with pytest.warns(UserWarning, match=told) as warned:
+            list(windows_of(raw, header))
+        assert len(warned) == 1
+
+    def test_of_a_home_of_other_sensors_tell_nothing_more(self, simulated_file: Path, header: Header) -> None:
+        """Without the column all sensors are in the room "Home"; none of them is known either."""
+        others = {"<PAD>": 0, "<UNK>": 1, "X1": 2}
+        of_others = header.model_copy(update={"vocabulary": header.vocabulary | {"sensor": others}})
+        with pytest.warns(UserWarning, match="none of the 15 sensors") as warned:
+            list(windows_of(simulated_file, of_others))
+        assert len(warned) == 1
+
+
+def test_data_without_the_home_are_refused(simulated_file: Path, tmp_path: Path) -> None:
+    """Folders that were prepared before it was kept: their new events would all be in one room."""
+    header = prepared(simulated_file, tmp_path).header
+    assert header.home is not None
+    with pytest.raises(ValueError, match=r"prepared before the description of the home was kept.*train anew"):
+        windows_of(simulated_file, header.model_copy(update={"home": None}))
+
+
 def test_sensors_that_are_known_are_no_reason_to_warn(simulated_file: Path, tmp_path: Path) -> None:
     header = prepared(simulated_file, tmp_path).header
     with warnings.catch_warnings():

@@ -19,20 +19,20 @@ def test_lines_are_gathered_by_window_and_type(tmp_path: Path) -> None:
         tmp_path,
         {"window_id": "train-000001", "text": " Someone is up. "},
         "",
-        {"id": "train-000001", "caption": "up", "type": "short", "model": "m"},
+        {"window_id": "train-000001", "text": "up", "type": "short", "model": "m"},
         {"window_id": "train-000000", "text": "Täglich 🛏️"},
         {"window_id": "train-000001", "text": "Someone is up."},
     )
     assert read_captions(path) == {
         "train-000001": {"long": ["Someone is up."], "short": ["up"]},
-        "train-000000": {"long": ["Täglich 🛏️"], "short": []},
+        "train-000000": {"long": ["Täglich 🛏️"]},
     }
 
 
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("{", "line 1: Invalid JSON"),
+        ("{", "line 1: not JSON. Expected"),
         ("[]", "line 1: Input should be an object"),
         ({"text": "a"}, "line 1: window_id: Field required"),
         ({"window_id": "a"}, "line 1: text: Field required"),
@@ -46,14 +46,20 @@ def test_what_is_wrong_is_said_with_its_line(tmp_path: Path, line: object, messa
         read_captions(write(tmp_path, line))
 
 
+def test_a_byte_order_mark_is_no_part_of_the_first_line(tmp_path: Path) -> None:
+    path = write(tmp_path, {"window_id": "a", "text": "b"})
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert read_captions(path) == {"a": {"long": ["b"]}}
+
+
 def test_an_absent_file_is_said_to_be_absent(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no file of captions"):
         read_captions(tmp_path / "captions.jsonl")
 
 
 def test_captions_of_unknown_windows_are_refused_with_their_number() -> None:
-    captions = {"train-000009": {"long": ["a"], "short": []}, "b": {"long": ["a"], "short": []}}
-    with pytest.raises(ValueError, match=r"2 windows that there are not, such as b, train-000009; there are 2 from"):
+    captions = {"train-000009": {"long": ["a"]}, "b": {"long": ["a"]}}
+    with pytest.raises(ValueError, match=r"windows that there are not: 2, such as b, train-000009; there are 2 from"):
         check_captions(Path("c.jsonl"), captions, ["train-000000", "train-000001"], [])
 
 
@@ -77,7 +83,7 @@ def test_windows_are_listed_captioned_and_prepared_again(tmp_path: Path) -> None
     path = write(tmp_path, {"window_id": first["window_id"], "text": "A quiet moment."})
     prepare(PrepareOptions.model_validate(options | {"captions": path}))
     split, header = open_split(tmp_path / "out", "train"), read_header(tmp_path / "out")
-    assert split[0].captions == {"long": ["A quiet moment."], "short": []}
+    assert split[0].captions == {"long": ["A quiet moment."], "short": before[0].captions["short"]}
     assert split[1].captions == before[1].captions
     assert split.fingerprint != before.fingerprint
     assert (header.captioned_windows, header.written_captions is not None) == (1, True)
@@ -89,6 +95,6 @@ def test_nothing_is_replaced_by_a_command_with_wrong_captions(
     path = write(tmp_path, {"window_id": "elsewhere-1", "text": "A quiet moment."})
     arguments = ["--simulate", "3", "--output", str(tmp_path / "out"), "--captions", str(path)]
     monkeypatch.setattr("sys.argv", ["prepare", *arguments])
-    with pytest.raises(SystemExit, match="1 windows that there are not, such as elsewhere-1"):
+    with pytest.raises(SystemExit, match="windows that there are not: 1, such as elsewhere-1"):
         main()
     assert not (tmp_path / "out").exists()

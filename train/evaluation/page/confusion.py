@@ -82,7 +82,7 @@ def plot_confusion(page: Page) -> Plot | None:
         "Confusion matrix: actual activities in rows, predicted ones in columns",
         figure_of([heat], **layout),
         height=side + 36 + 7 * widest,
-        least_width=max(300, side + 76 + 7 * widest),
+        least_width=max(240, side + 76 + 7 * widest),
         views=views,
     )
 

@@ -18,6 +18,7 @@ ACTUAL = "actual"
 WRITTEN = 0.75  # hours; shorter bars have no room for a name
 LONGEST_NAME = 30  # characters
 ROW = 62  # pixels
+THICKNESS = 0.75  # of a bar, in rows; by itself Plotly would take it from the rows that a label happens to be in
 
 HATCHING = {"fillmode": "overlay", "fgcolor": "rgba(0,0,0,0.55)", "size": 7, "solidity": 0.25}
 
@@ -49,7 +50,6 @@ def plot_days(page: Page) -> Plot | None:
     covered = [_hours(stretches, page.labels) for stretches in days.values()]
     layout = base_layout(
         barmode="overlay",
-        bargap=0.25,
         xaxis={
             "range": [0, 24],
             "tickvals": list(range(0, 25, 3)),
@@ -110,6 +110,7 @@ def _ribbons(page: Page, stretches: Sequence[Stretch], rows: dict[str, list[str]
                 y=[row for row, _ in bars[label]],
                 base=[round(bar.start, 4) for bar in own],
                 x=[round(bar.end - bar.start, 4) for bar in own],
+                width=THICKNESS,
                 legendgroup=label,
                 marker={"color": style.colour, "line": {"width": 0}, "pattern": pattern},
                 text=[plain(shortened(name, LONGEST_NAME)) if fit else "" for fit in fits],

@@ -1,13 +1,14 @@
-"""A map of the embeddings: windows as points, descriptions of activities as stars."""
+"""A map of the embeddings: windows as points, descriptions of activities as stars with the numbers of the legend."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Float32, Int
+from jaxtyping import Float, Float32, Int
 
+from train.evaluation.free_places import free_places
 from train.evaluation.page.content import Page
-from train.evaluation.page.plot import Plot, base_layout, figure_of, plain, shortened, span, wrapped
+from train.evaluation.page.plot import INK, Plot, base_layout, figure_of, plain, span, wrapped
 from train.evaluation.page.projections import neighbourhoods, principal_plane
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 MOST_POINTS = 3000  # more are slow, to place and to look at
 LEAST_WINDOWS = 3
+CANVAS = np.array([800.0, 560.0])  # pixels, about those of a small screen: where numbers of stars keep apart
 AXIS: dict[str, Any] = {"zeroline": False, "showticklabels": False}
 
 
@@ -24,13 +26,18 @@ def shown_windows(page: Page) -> Int[np.ndarray, " s"]:
     return np.unique(np.linspace(0, windows - 1, min(windows, MOST_POINTS)).round().astype(int))
 
 
+def numbers_of(page: Page) -> dict[str, int]:
+    """The number of each label that has a description, in the order of the page."""
+    return {label: number for number, label in enumerate(filter(page.descriptions.__contains__, page.styles), start=1)}
+
+
 def plot_map(page: Page) -> Plot | None:
     """The map, in two views; None where there are too few windows for one."""
     if len(page.windows_NxD) < LEAST_WINDOWS:
         return None
     shown_S = shown_windows(page)
-    described = [label for label in page.styles if label in page.descriptions]
-    stars_LxD = np.array([page.descriptions[label] for label in described]).reshape(-1, page.windows_NxD.shape[1])
+    numbers = numbers_of(page)
+    stars_LxD = np.array([page.descriptions[label] for label in numbers]).reshape(-1, page.windows_NxD.shape[1])
     own = np.array([page.labels[index] for index in shown_S])
     groups = {label: np.flatnonzero(own == label) for label in page.styles}
     groups = {label: places_G for label, places_G in groups.items() if len(places_G)}
@@ -43,7 +50,7 @@ def plot_map(page: Page) -> Plot | None:
         windows_Sx2, stars_Lx2 = np.split(together, [len(shown_S)])
         views["Neighbourhoods (t-SNE)"] = _view(windows_Sx2, stars_Lx2, groups.values(), "", "")
     traces = [_points(page, label, shown_S[places_G]) for label, places_G in groups.items()]
-    traces += [_star(page, label) for label in described]
+    traces += [_star(page, label, number) for label, number in numbers.items()]
     layout = base_layout(xaxis=AXIS, yaxis=AXIS, hovermode="closest", margin={"l": 30, "r": 8, "t": 8, "b": 34})
     return Plot("map", "Embeddings in a plane, by activity", figure_of(traces, **layout), height=620, views=views)
 
@@ -57,9 +64,17 @@ def _view(
 ) -> "go.Figure":
     import plotly.graph_objects as go
 
-    places = [*(windows_Sx2[places_G] for places_G in groups), *stars_Lx2[:, None]]
+    marked_Lx2x2 = np.stack([stars_Lx2, _beside(stars_Lx2, windows_Sx2)], axis=1)
+    places = [*(windows_Sx2[places_G] for places_G in groups), *marked_Lx2x2]
     traces = [go.Scatter(x=place_Gx2[:, 0], y=place_Gx2[:, 1]) for place_Gx2 in places]
     return figure_of(traces, xaxis={"title": {"text": across}}, yaxis={"title": {"text": up}})
+
+
+def _beside(stars_Lx2: Float32[np.ndarray, "l 2"], windows_Sx2: Float32[np.ndarray, "s 2"]) -> Float[np.ndarray, "l 2"]:
+    """Where the numbers of stars are readable."""
+    everything = np.concatenate([stars_Lx2, windows_Sx2])
+    pixels = CANVAS / np.maximum(np.ptp(everything, axis=0), np.finfo(np.float32).tiny)
+    return free_places(stars_Lx2 * pixels) / pixels
 
 
 def _points(page: Page, label: str, windows_G: Int[np.ndarray, " g"]) -> "go.Scatter":
@@ -72,20 +87,19 @@ def _points(page: Page, label: str, windows_G: Int[np.ndarray, " g"]) -> "go.Sca
     return go.Scatter(mode="markers", legendgroup=label, marker=marker, hovertext=hover, hoverinfo="text")
 
 
-def _star(page: Page, label: str) -> "go.Scatter":
+def _star(page: Page, label: str, number: int) -> "go.Scatter":
+    """A star, and its number at the end of a thin line."""
     import plotly.graph_objects as go
 
     style = page.styles[label]
-    marker = {"color": style.colour, "symbol": "star", "size": 17, "line": {"width": 1.5, "color": "#000"}}
-    hover = f"description of <b>{plain(style.name)}</b>"
     return go.Scatter(
-        mode="markers+text",
+        mode="lines+markers+text",
         legendgroup=label,
-        marker=marker,
-        text=[plain(shortened(style.name, 24))],
-        textposition="top center",
-        textfont={"size": 11},
-        hovertext=[hover],
+        marker={"color": style.colour, "symbol": "star", "size": [17, 0], "line": {"width": 1.5, "color": "#000"}},
+        line={"width": 1, "color": INK},
+        text=["", f"<b>{number}</b>"],
+        textposition="middle center",
+        hovertext=[f"{number}: description of <b>{plain(style.name)}</b>"] * 2,
         hoverinfo="text",
     )
 

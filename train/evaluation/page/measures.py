@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from train.evaluation.names import encoder_name
 from train.evaluation.report import NOT_MEASURED
+from train.evaluation.seeds import is_same
 
 BASELINE = "baseline_statistics"
 SEEDS = "seeds"
@@ -14,6 +16,15 @@ PER_CLASS = "per_class"  # has a table of its own
 GUESSES = ("chance", "majority")
 SHARES = ("recall", "precision", "accuracy", "f1", "purity")  # in names of what reads better in per cent
 WORDS = {"f1": "F1"}
+HEADLINES = {
+    "window → caption, exact, recall at 1": ("retrieval", "exact", "window_to_caption", "recall_at_1"),
+    "window → caption, exact, recall at 10": ("retrieval", "exact", "window_to_caption", "recall_at_10"),
+    "window → any of its captions, recall at 1": ("retrieval", "multi_positive", "window_to_caption", "recall_at_1"),
+    "window → any of its captions, recall at 10": ("retrieval", "multi_positive", "window_to_caption", "recall_at_10"),
+    "zero-shot activity, accuracy": ("recognition", "zero_shot", "accuracy"),
+    "linear probe of embedding, accuracy": ("recognition", "linear_probe_of_embedding", "accuracy"),
+    "clusters, adjusted Rand": ("clustering", "adjusted_rand"),
+}
 
 
 @dataclass(frozen=True)
@@ -50,21 +61,18 @@ def columns_of(report: dict[str, Any]) -> list[str]:
     return [*_sources(report), *(name for name in GUESSES if name in guessed)]
 
 
+def headlines_of(report: dict[str, Any]) -> list[Measure]:
+    """The measures that a reader looks for first, as far as they are there; columns as `columns_of`."""
+    measures = [_measure(name, path, report) for name, path in HEADLINES.items()]
+    return [measure for measure in measures if measure.numbers[0]]
+
+
 def groups_of(report: dict[str, Any]) -> list[Group]:
-    """Measures in the order of the report; columns as `columns_of`."""
-    sources = _sources(report)
-    guesses = columns_of(report)[len(sources) :]
+    """All measures in the order of the report; columns as `columns_of`."""
     groups = []
     for path, content in _walk(report):
-        measures = [
-            Measure(
-                in_words(key),
-                [_number(key, _at(source, (*path, key))) for source in sources.values()]
-                + [_number(key, _at(leaf, (guess,))) for guess in guesses],
-            )
-            for key, leaf in content.items()
-            if _is_measure(leaf)
-        ]
+        leaves = [key for key, leaf in content.items() if _is_measure(leaf)]
+        measures = [_measure(in_words(key), (*path, key), report) for key in leaves]
         counts = [f"{value:,} {in_words(key)}" for key, value in content.items() if type(value) is int]
         words = [f"{in_words(key)}: {value}" for key, value in content.items() if isinstance(value, str)]
         if measures or NOT_MEASURED in content:
@@ -100,6 +108,14 @@ def written(key: str, value: float) -> str:
     return f"{value:.1%}" if any(share in key for share in SHARES) else f"{value:.3f}"
 
 
+def _measure(name: str, path: tuple[str, ...], report: dict[str, Any]) -> Measure:
+    sources = _sources(report)
+    guesses = columns_of(report)[len(sources) :]
+    leaf = _at(report, path)
+    numbers = [_number(path[-1], _at(source, path)) for source in sources.values()]
+    return Measure(name, numbers + [_number(path[-1], _at(leaf, (guess,))) for guess in guesses])
+
+
 def _walk(content: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
     """All dictionaries that hold something other than dictionaries without a value, each with its path."""
     for key, inner in content.items():
@@ -127,7 +143,7 @@ def _at(content: Any, path: tuple[str, ...]) -> Any:
 def _sources(report: dict[str, Any]) -> dict[str, Any]:
     """Heading → the report of a column."""
     baseline, seeds = report.get(BASELINE), report.get(SEEDS)
-    sources = {str(_at(report, ("run", "encoder")) or "this run"): report}
+    sources = {encoder_name(report.get("run", {})): report}
     if baseline:
         sources["statistics"] = baseline
     if seeds:
@@ -143,7 +159,8 @@ def _number(key: str, leaf: Any) -> Number | None:
         return None
     low, high, between = value, value, ""
     if isinstance(leaf, dict) and isinstance(half := leaf.get("half_width"), float):
-        low, high, between = value - half, value + half, f"± {written(key, half)}"
+        low, high = value - half, value + half
+        between = "same for all seeds" if is_same(leaf) else f"± {written(key, half)}"
     elif isinstance(leaf, dict) and (interval := leaf.get("interval")) and None not in interval:
         low, high = interval
         between = f"{written(key, low)} to {written(key, high)}"

@@ -31,7 +31,7 @@ class Plot:
     description: str
     figure: "go.Figure"
     height: int
-    least_width: int = 300
+    least_width: int = 240
     views: "dict[str, go.Figure]" = field(default_factory=dict)
     first: int = 0
 

@@ -2,10 +2,10 @@
 
 from typing import Any
 
+from chronos_jax.chronos2.random_weights import PREFIX
+from train.evaluation.names import text_name
 from train.evaluation.page.content import Page
 from train.evaluation.page.measures import value_of, written
-
-RANDOM = "random:"
 
 
 def sentences(page: Page) -> list[str]:
@@ -18,18 +18,29 @@ def _trained(page: Page) -> str:
     weights = run.get("weights")
     if run.get("encoder") == "statistics":
         sensor = "simple statistics of each window"
-    elif str(weights).startswith(RANDOM):
+    elif str(weights).startswith(PREFIX):
         sensor = f"features of Chronos-2 with random, untrained weights ({weights})"
     elif weights:
         sensor = f"features of Chronos-2 ({weights})"
     else:
         sensor = "features of sensor windows"
-    text = config.get("text_model_name", "a text tower")
+    text = text_name(config["text_model_name"]) if "text_model_name" in config else "a text tower"
     amount = f" on {run['train_windows']:,} windows" if isinstance(run.get("train_windows"), int) else ""
-    steps = f", for {run['step']:,} steps" if isinstance(run.get("step"), int) else ""
+    last = max((line["step"] for line in page.metrics if line.get("kind") == "train"), default=0)
+    steps = f", for {last:,} steps" if last else ""
     return (
         f"Two small networks were trained{amount}{steps}, to give {sensor} and the words of their captions ({text}) "
         f"the same place. All numbers and pictures here are of the {len(page.windows_NxD):,} validation windows."
+        f"{_measured(run.get('step'))}"
+    )
+
+
+def _measured(step: Any) -> str:
+    if not isinstance(step, int):
+        return ""
+    return (
+        f" They are of the networks after {step:,} steps, when their loss on these windows was lowest: the same "
+        "windows chose them and measure them."
     )
 
 

@@ -15,8 +15,8 @@ from train.evaluation.page.confusion import plot_confusion
 from train.evaluation.page.content import Page
 from train.evaluation.page.curves import plot_curves
 from train.evaluation.page.days import MOST_DAYS, days_of, plot_days
-from train.evaluation.page.map import plot_map, shown_windows
-from train.evaluation.page.measures import columns_of, groups_of, intervals_of
+from train.evaluation.page.map import numbers_of, plot_map, shown_windows
+from train.evaluation.page.measures import columns_of, groups_of, headlines_of, intervals_of
 from train.evaluation.page.plot import Plot, moment
 from train.evaluation.page.retrievals import examples
 from train.evaluation.page.summary import sentences
@@ -62,6 +62,7 @@ def _render(page: Page) -> str:
         signs=SIGNS,
         sentences=sentences(page),
         columns=columns_of(page.report),
+        headlines=headlines_of(page.report),
         groups=groups_of(page.report),
         intervals=intervals_of(page.report),
         curves=curves,
@@ -69,6 +70,7 @@ def _render(page: Page) -> str:
         map=mapped,
         days=ribbons,
         legends={plot.name: _labels(page, plot) for plot in (mapped, ribbons) if plot is not None},
+        numbers=numbers_of(page),
         classes=scores_of_classes(page),
         ways=list(page.predictions),
         right=right,

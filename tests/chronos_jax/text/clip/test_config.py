@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 from text_models import CLIPS, transformers_module
 
@@ -29,11 +31,23 @@ def test_what_the_whole_does_not_say_has_the_published_default():
     assert ClipTextConfig.from_dict(raw) == ClipTextConfig(hidden_act="gelu")
 
 
-def test_text_config_dict_wins_as_in_transformers():
-    raw = {"model_type": "clip", "text_config": {"num_hidden_layers": 2}, "text_config_dict": {"hidden_act": "gelu"}}
-    theirs = transformers_module().CLIPConfig(**raw).text_config
+@pytest.mark.parametrize(
+    ("wins", "layers", "activation"),
+    [({"hidden_act": "gelu"}, 12, "gelu"), ({}, 12, "quick_gelu"), (None, 2, "quick_gelu")],
+)
+def test_text_config_dict_wins_as_in_transformers(wins, layers, activation):
+    raw = {"model_type": "clip", "text_config": {"num_hidden_layers": 2}, "text_config_dict": wins}
     ours = ClipTextConfig.from_dict(raw)
-    assert (ours.num_hidden_layers, ours.hidden_act) == (theirs.num_hidden_layers, theirs.hidden_act) == (12, "gelu")
+    # transformers completes the dictionary that it is given.
+    theirs = transformers_module().CLIPConfig(**copy.deepcopy(raw)).text_config
+    assert (ours.num_hidden_layers, ours.hidden_act) == (layers, activation)
+    assert (theirs.num_hidden_layers, theirs.hidden_act) == (layers, activation)
+
+
+@pytest.mark.parametrize("key", ["text_config", "text_config_dict"])
+def test_a_tower_that_is_no_object_is_refused_by_its_name(key):
+    with pytest.raises(UnsupportedConfigError, match=rf"{key} must be a JSON object, found \[\]"):
+        ClipTextConfig.from_dict({"model_type": "clip", key: []})
 
 
 def test_everything_that_is_not_supported_is_named_at_once():

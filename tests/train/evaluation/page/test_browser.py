@@ -47,6 +47,12 @@ def opened(browser: str, path: Path) -> str:
     return done.stdout
 
 
+def without_policy(path: Path, script: str) -> None:
+    """Adds a script to a page, whose own policy allows none but its own."""
+    html = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", path.read_text())
+    path.write_text(html.replace("</body>", f"<script>{script}</script></body>"))
+
+
 def test_everything_is_drawn_and_nothing_that_users_wrote_runs(browser: str, tmp_path: Path) -> None:
     page = make_page(60, 5)
     path = tmp_path / "report.html"
@@ -71,7 +77,35 @@ def test_pages_with_nothing_to_draw_open_too(browser: str, tmp_path: Path) -> No
     write_page(path, make_page(2, metrics=[], report={}, config={}, descriptions={}, **nothing))
     document = opened(browser, path)
     assert 'class="plot-container' not in document
-    assert document.count('class="empty"') == 7
+    assert document.count('class="empty"') == 8
+
+
+NARROW = 390
+WIDTHS = """
+const widths = {};
+for (const plot of document.querySelectorAll(".plot")) {
+  widths[plot.dataset.plot] = plot.querySelector(".scroll").scrollWidth;
+}
+parent.postMessage(JSON.stringify({ page: document.documentElement.scrollWidth, ...widths }), "*");
+"""
+LISTEN = 'addEventListener("message", (event) => { document.body.dataset.seen = event.data; });'
+
+
+def test_line_plots_and_the_map_fit_a_narrow_screen(browser: str, tmp_path: Path) -> None:
+    inner, outer = tmp_path / "report.html", tmp_path / "frame.html"
+    write_page(inner, make_page(60, 5))
+    without_policy(inner, WIDTHS)
+    # A window of a browser cannot be as narrow as that of a telephone, but a frame in it can.
+    frame = f'<iframe src="report.html" style="width: {NARROW}px; height: 800px; border: 0"></iframe>'
+    outer.write_text(f"<body><script>{LISTEN}</script>{frame}</body>")
+    found = re.search(r'data-seen="(.*?)"', opened(browser, outer))
+    assert found is not None
+    widths = json.loads(unescape(found[1]))
+    assert widths.pop("page") <= NARROW
+    assert widths.pop("days") > NARROW  # a ribbon of 24 hours is scrolled
+    assert widths.pop("confusion") > 0
+    assert set(widths) == {"map", *(f"curve-{number}" for number in range(CURVES))}
+    assert max(widths.values()) < NARROW
 
 
 STEER = """
@@ -107,9 +141,7 @@ def test_switches_legends_and_days_do_what_they_say(browser: str, tmp_path: Path
     page = make_page(300, 5)
     path = tmp_path / "report.html"
     write_page(path, page)
-    # The page's own policy allows no script but its own.
-    html = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", path.read_text())
-    path.write_text(html.replace("</body>", f"<script>{STEER}</script></body>"))
+    without_policy(path, STEER)
     document = opened(browser, path)
     found = re.search(r'data-seen="(.*?)"', document)
     assert found is not None

@@ -1,7 +1,8 @@
 from report_page import make_page
 
 from train.evaluation.page.content import Page
-from train.evaluation.page.days import MOST_DAYS, plot_days
+from train.evaluation.page.days import MOST_DAYS, THICKNESS, plot_days
+from train.evaluation.ways import WAYS
 
 STARTS = ["2024-01-05T22:00:00", "2024-01-05T23:00:00", "2024-01-06T02:00:00", "2024-01-06T03:00:00"]
 ENDS = ["2024-01-05T23:00:00", "2024-01-06T01:00:00", "2024-01-06T03:00:00", "2024-01-06T04:00:00"]
@@ -35,6 +36,20 @@ def test_each_day_has_a_view_with_bars_of_what_was_done_and_predicted() -> None:
         ("Eat", 1, 0.0, 1.0),
         ("Sleep", 1, 2.0, 4.0),
     }
+
+
+def test_every_bar_is_as_thick_as_any_other() -> None:
+    plot = plot_days(make_page(60, 5))
+    assert plot is not None
+    traces = [trace for view in plot.views.values() for trace in view.data]
+    assert {trace.width for trace in traces} == {THICKNESS}
+    assert 0 < THICKNESS < 1
+
+
+def test_names_of_rows_are_whole() -> None:
+    plot = plot_days(make_page(5, predictions={way: ["Eat"] * 5 for way in WAYS.values()}))
+    assert plot is not None
+    assert [tick.strip() for tick in plot.figure.layout.yaxis.ticktext] == ["actual", *WAYS.values()]
 
 
 def test_bars_say_what_and_when_in_the_colour_of_the_map() -> None:

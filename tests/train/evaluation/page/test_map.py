@@ -4,7 +4,7 @@ from report_page import HOSTILE, make_page
 
 from train.evaluation.page import map as maps
 from train.evaluation.page.content import Page
-from train.evaluation.page.map import plot_map, shown_windows
+from train.evaluation.page.map import CANVAS, numbers_of, plot_map, shown_windows
 
 
 def labels_of(page: Page) -> tuple[list[str], list[str]]:
@@ -29,8 +29,28 @@ def test_every_window_is_a_point_of_its_label_and_every_description_a_star() -> 
     assert plot is not None
     assert list(plot.views) == ["Principal components", "Neighbourhoods (t-SNE)"]
     for view in plot.views.values():
-        counts = [page.labels.count(label) for label in points] + [1] * len(stars)
+        # A star has its number beside it.
+        counts = [page.labels.count(label) for label in points] + [2] * len(stars)
         assert [len(trace.x) for trace in view.data] == counts
+
+
+def test_stars_have_the_numbers_of_the_legend_which_keep_apart() -> None:
+    page = make_page(40, 12)
+    page.descriptions.update(dict.fromkeys(list(page.descriptions)[:9], page.windows_NxD[0]))  # at one place
+    plot = plot_map(page)
+    assert plot is not None
+    numbers = numbers_of(page)
+    assert sorted(numbers.values()) == list(range(1, 13))
+    stars = [place for place, trace in enumerate(plot.figure.data) if trace.marker.symbol == "star"]
+    for place in stars:
+        trace = plot.figure.data[place]
+        assert list(trace.text) == ["", f"<b>{numbers[trace.legendgroup]}</b>"]
+    for view in plot.views.values():
+        points = np.concatenate([np.stack([trace.x, trace.y], axis=1) for trace in view.data])
+        pixels = CANVAS / np.ptp(np.concatenate([points[:40], points[40::2]]), axis=0)
+        ends = pixels * np.array([(view.data[place].x[1], view.data[place].y[1]) for place in stars])
+        distance = np.linalg.norm(ends[:, None] - ends, axis=2) + 1000 * np.eye(len(ends))
+        assert distance.min() > 25
 
 
 def test_the_first_view_is_the_principal_plane() -> None:

@@ -1,10 +1,11 @@
+import json
 from typing import Any
 
-from train.evaluation.page.measures import Number, columns_of, groups_of, in_words, intervals_of
+from train.evaluation.page.measures import Number, columns_of, groups_of, headlines_of, in_words, intervals_of
 
 REPORT: dict[str, Any] = {
     "intervals": {"level": 0.95, "method": "percentile bootstrap", "resamples": 1000},
-    "run": {"encoder": "chronos2", "step": 7},
+    "run": {"encoder": "chronos2", "weights": "random:tiny", "step": 7},
     "retrieval": {
         "resampled": {"units": "days", "count": 9},
         "exact": {
@@ -28,7 +29,7 @@ REPORT: dict[str, Any] = {
 
 
 def test_measures_stand_beside_baseline_seeds_and_guesses() -> None:
-    assert columns_of(REPORT) == ["chronos2", "statistics", "mean of 3 seeds", "chance", "majority"]
+    assert columns_of(REPORT) == ["Chronos-2, random weights", "statistics", "mean of 3 seeds", "chance", "majority"]
     group = groups_of(REPORT)[0]
     assert (group.title, group.note) == ("retrieval, exact, window → caption", "1,200 queries")
     recall, reciprocal = group.measures
@@ -42,6 +43,28 @@ def test_measures_stand_beside_baseline_seeds_and_guesses() -> None:
     ]
     assert reciprocal.numbers[0] == Number("0.250", "0.200 to 0.300", 25.0, 20.0, 30.0)
     assert reciprocal.numbers[1] is None
+
+
+def test_the_first_rows_are_those_of_the_main_measures_that_are_there() -> None:
+    report = json.loads(json.dumps(REPORT))
+    report["retrieval"]["exact"]["window_to_caption"]["recall_at_10"] = {"value": 0.6, "chance": 0.2}
+    report["clustering"] = {"adjusted_rand": {"value": 0.1, "chance": 0.0}, "purity": {"value": 0.3}}
+    exact, clusters = headlines_of(report)
+    assert (exact.name, clusters.name) == ("window → caption, exact, recall at 10", "clusters, adjusted Rand")
+    assert len(exact.numbers) == len(columns_of(report))
+    assert exact.numbers[3] == Number("20.0%", "", 20.0, 20.0, 20.0)
+    assert headlines_of({}) == []
+
+
+def test_what_no_seed_changes_has_no_interval() -> None:
+    same = {"value": 0.25, "half_width": 0.0, "values": [0.25] * 3}
+    scores = {"linear_probe_of_encoder": {"accuracy": {"value": 0.25}}}
+    report = {
+        "recognition": scores,
+        "seeds": {"seeds": [0, 1, 2], "recognition": {"linear_probe_of_encoder": {"accuracy": same}}},
+    }
+    [group] = groups_of(report)
+    assert group.measures[0].numbers[1] == Number("25.0%", "same for all seeds", 25.0, 25.0, 25.0)
 
 
 def test_what_was_not_measured_says_why_and_classes_are_elsewhere() -> None:

@@ -4,8 +4,12 @@ from train.evaluation.page.summary import sentences
 
 
 def test_the_run_and_its_headline_numbers_stand_beside_chance() -> None:
-    trained, found, recognised = sentences(make_page())
+    page = make_page()
+    page.report["run"]["step"] = 40
+    trained, found, recognised = sentences(page)
     assert "on 240 windows, for 50 steps" in trained
+    assert "after 40 steps, when their loss on these windows was lowest: the same windows chose them" in trained
+    assert "(bag of words)" in trained
     assert "random, untrained weights (random:tiny)" in trained
     assert "60 validation windows" in trained
     assert "30.0% of the windows, where a random order would do so for 2.0%" in found
@@ -28,4 +32,4 @@ def test_what_is_unknown_is_not_said() -> None:
         {"recognition": {"zero_shot": {"not_measured": "why"}}},
     ]
     for report in reports:
-        assert len(sentences(make_page(3, report=report, config={}))) == 1
+        assert len(sentences(make_page(3, report=report, config={}, metrics=[]))) == 1

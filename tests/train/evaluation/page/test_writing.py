@@ -10,13 +10,14 @@ from scipy.sparse import csr_array
 from train.evaluation.page import write_page
 
 HEADINGS = [
-    "Measures",
+    "Main measures",
     "Training",
     "What is taken for what",
     "Map of the embeddings",
     "A day",
     "Activity by activity",
     "Captions found for a window",
+    "All measures",
     "Configuration and versions",
 ]
 
@@ -35,7 +36,10 @@ def test_the_page_has_everything_in_one_file(tmp_path: Path) -> None:
     assert re.findall(r"<h2>(.*?)</h2>", html) == HEADINGS
     assert 'class="empty"' not in html
     assert (tmp_path / "report.html").stat().st_size < 6_000_000
-    assert "recall at 1" in html
+    first, rest = html.split("<h2>Training</h2>")
+    assert first.count("<tr><td>") == 3  # of the report's, with retrieval, recognition and clusters
+    assert "mean reciprocal rank" not in first
+    assert "mean reciprocal rank" in rest.split("<details>")[1]
     assert "1.2.3" in html  # a version
 
 
