@@ -58,7 +58,7 @@ def main_measures(report: Report, run_dir: Path) -> Table:
     table.add_column("measure")
     baseline = shown[BASELINE_FOLDER]
     for column in (encoder_name(run), *(["statistics"] if baseline else []), "chance", "majority"):
-        table.add_column(escape(column), justify="right", min_width=20)
+        table.add_column(escape(column), justify="right", max_width=WIDEST)
     reports = [shown, baseline] if baseline else [shown]
     for section, rows in _sections(shown):
         table.add_row(f"[bold]{section}[/bold]")
