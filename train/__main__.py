@@ -9,17 +9,7 @@ from collections.abc import Sequence
 from pydantic import Field
 
 from chronos_jax.compilation_cache import keep_what_is_compiled
-from train.command_line import RunOptions, parse_run_options
-
-WRITTEN = {
-    "configuration, versions": "config.json",
-    "metrics by step": "metrics.jsonl",
-    "TensorBoard events": "tensorboard",
-    "checkpoints": "checkpoints",
-    "evaluation, to read": "evaluation.json",
-    "evaluation, to look at": "report.html",
-    "confusion of labels, embeddings": "*.png",
-}
+from train.command_line import RunOptions, parse_run_options, tell_what_is_there
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -67,9 +57,7 @@ def _run(options: "CommandLine") -> None:
     if jax.process_index() == 0:
         resumed = f", resumed from step {outcome.resumed_from}" if outcome.resumed_from else ""
         print(f"{outcome.steps} steps{resumed}")
-        for what, name in WRITTEN.items():
-            if any(outcome.run_dir.glob(name)):
-                print(f"{what:31} {outcome.run_dir / name}")
+        tell_what_is_there(outcome.run_dir)
         if not alone:
             print(f"measure it with python -m train.evaluate --run {outcome.run_dir}, on one machine")
 

@@ -14,6 +14,23 @@ from pydantic import BaseModel, ModelWrapValidatorHandler, ValidationError, mode
 from train.config import TrainConfig, describe, read_config
 from train.processes import Stopped
 
+_WRITTEN = {
+    "configuration, versions": "config.json",
+    "metrics by step": "metrics.jsonl",
+    "TensorBoard events": "tensorboard",
+    "checkpoints": "checkpoints",
+    "evaluation, to read": "evaluation.json",
+    "evaluation, to look at": "report.html",
+    "confusion of labels, embeddings": "*.png",
+}
+
+
+def tell_what_is_there(run_dir: Path) -> None:
+    """Prints what a run has written, and where."""
+    for what, name in _WRITTEN.items():
+        if any(run_dir.glob(name)):
+            print(f"{what:31} {run_dir / name}")
+
 
 @contextmanager
 def plain_words() -> Iterator[None]:

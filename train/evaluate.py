@@ -8,8 +8,7 @@ from typing import Any
 import tyro
 
 from chronos_jax.replacing import replacing
-from train.__main__ import WRITTEN
-from train.command_line import plain_words
+from train.command_line import plain_words, tell_what_is_there
 
 REPORT_FILE = "evaluation.json"
 
@@ -75,9 +74,7 @@ def main() -> None:
     options = tyro.cli(EvaluateOptions, prog="python -m train.evaluate", use_underscores=True)
     with plain_words():
         evaluate(options.run, options.baseline, options.seeds)
-    for what, name in WRITTEN.items():
-        if any(options.run.glob(name)):
-            print(f"{what:31} {options.run / name}")
+    tell_what_is_there(options.run)
 
 
 if __name__ == "__main__":

@@ -119,7 +119,8 @@ def _serve() -> None:
     import select
 
     import train.__main__
-    import train.evaluate  # noqa: F401
+    import train.evaluation.comparison
+    import train.evaluation.pictures  # noqa: F401
 
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     unread, children = b"", set[int]()

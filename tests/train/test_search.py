@@ -99,7 +99,11 @@ class TestKept:
         assert np.abs(open_index(run, source).windows_NxD - first.windows_NxD).max() > 1e-3
         assert len(list((tmp_path / "run" / "search").iterdir())) == 1
 
-    @pytest.mark.parametrize("name", ["train", "encoder"])
+    @pytest.mark.parametrize(
+        ("source", "name"),
+        [("own", "train"), ("own", "validation"), ("own", "encoder"), ("new", "train"), ("new", "encoder")],
+        indirect=["source"],
+    )
     def test_an_index_of_other_data_or_another_encoder_is_not_read(
         self, run_dir: Path, tmp_path: Path, source: Path | None, name: str
     ) -> None:

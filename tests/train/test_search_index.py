@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import train.search_index
@@ -80,6 +80,7 @@ class TestOverlap:
         ]:
             assert names(index((better, 0.5), (worse, 0.4)).search(QUERY)) == found
 
+    @settings(max_examples=50, deadline=None)
     @given(
         st.lists(st.tuples(st.integers(0, 7), st.none() | st.integers(0, 200), st.integers(-5, 30)), min_size=1),
         st.integers(1, 12),
