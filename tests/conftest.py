@@ -76,6 +76,14 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError("--write-parity needs all parity tests in one process: run it without -n")
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--write-parity"):
+        return
+    left = [item for item in items if item.get_closest_marker("table_only")]
+    config.hook.pytest_deselected(items=left)
+    items[:] = [item for item in items if item not in left]
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     if session.config.getoption("--write-parity"):
         parity_readme.write(Path(session.config.rootpath) / "README.md", PARITY)

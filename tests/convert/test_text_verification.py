@@ -54,7 +54,7 @@ def test_a_configuration_that_the_reference_reads_otherwise_is_found(
 ):
     published = write_hub_bert(tmp_path / "published")
     original = BertConfig.from_dict.__func__
-    other = {"layer_norm_eps": 1e-3}
+    other = {"layer_norm_eps": 1.0}
     monkeypatch.setattr(
         BertConfig, "from_dict", classmethod(lambda cls, raw: original(cls, raw).model_copy(update=other))
     )

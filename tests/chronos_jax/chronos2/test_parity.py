@@ -10,7 +10,11 @@ from reference import CASES, reference_pipeline, walks, write_random_checkpoint
 from chronos_jax import Chronos2Pipeline
 from chronos_jax.chronos2.random_weights import SIZES
 
-SIZES_HERE = ["tiny", "chronos-2-small", pytest.param("chronos-2", marks=pytest.mark.full_size)]
+SIZES_HERE = [
+    "tiny",
+    pytest.param("chronos-2-small", marks=pytest.mark.table_only),
+    pytest.param("chronos-2", marks=pytest.mark.full_size),
+]
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +42,7 @@ def test_every_case_agrees_in_float32(size, checkpoint, parity_table):
     ("size", "names"),
     [
         ("tiny", ("univariate, 2,048 steps", "values of 1e8", "future covariates", "mixed groups")),
-        ("chronos-2-small", ("multivariate, 5 × 50",)),
+        pytest.param("chronos-2-small", ("multivariate, 5 × 50",), marks=pytest.mark.table_only),
         pytest.param("chronos-2", ("multivariate, 5 × 50",), marks=pytest.mark.full_size),
     ],
 )
