@@ -2,14 +2,15 @@
 
 
 def next_batch_size(number: int, most: int, shards: int = 1) -> int:
-    """Rows of the next batch: `most`, or the largest of 1, 4, 16 … times `shards` that `number` rows fill by half.
+    """Rows of the next batch: `most` if `number` rows fill three quarters of it, else the largest of 1, 4, 16 … times
+    `shards` that they fill by half.
 
     So few sizes that nearly every call finds its functions compiled, and yet little is computed in vain.
     """
     size = -(-most // shards) * shards
-    while number <= size // 2 and size > shards:
-        smaller = shards
-        while smaller * 4 < size:
-            smaller *= 4
-        size = smaller
-    return size
+    if 4 * number >= 3 * size:
+        return size
+    smaller = shards
+    while smaller * 4 < size and number > smaller * 2:
+        smaller *= 4
+    return smaller

@@ -84,8 +84,9 @@ def half_octave(n: int) -> int:
 
 
 def variate_bucket(n: int) -> int:
-    """Variates are few and their cost is plain, so up to 8 they are exact, beyond that half octaves."""
-    return n if n <= 8 else half_octave(n)
+    """Variates are exact up to 16; beyond, where whole batches learn from each other, within an eighth octave."""
+    step = max((1 << max(n - 1, 0).bit_length()) // 16, 1)
+    return -(-n // step) * step
 
 
 def batches(

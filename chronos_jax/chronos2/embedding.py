@@ -5,15 +5,15 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from flax import nnx
 from jaxtyping import Array, Bool, Float
 
 from chronos_jax.chronos2.batching import Batch, joint_groups
 from chronos_jax.chronos2.encoder import Attentions
 from chronos_jax.chronos2.modeling import Encoded
-from chronos_jax.chronos2.pooling import Pooling, pool
-from chronos_jax.chronos2.runner import Runner
+from chronos_jax.chronos2.pooling import Pooling, pool, pooled_positions
+from chronos_jax.chronos2.runner import Runner, Structure
 from chronos_jax.chronos2.tasks import Task
+from chronos_jax.layers.attention import EVERYWHERE
 from chronos_jax.layers.patching import num_patches
 
 
@@ -39,7 +39,7 @@ def embed_tasks(
     def encode(batch: Batch) -> Encoded | Array:
         arrays = batch.context_GxVxT, batch.variate_mask_GxV, batch.target_mask_GxV
         arrays = jax.device_put(arrays, runner.sharding(batch))
-        return _encode(layer, pooling, pool_variates, runner.graphdef, runner.state, *arrays)
+        return _encode(layer, pooling, pool_variates, runner.structure, runner.arrays, *arrays)
 
     appended = int(runner.config.use_reg_token) + 1
     outputs: list[Any] = [None] * len(tasks)
@@ -66,7 +66,7 @@ def attend_tasks(
     def attend(batch: Batch) -> Attentions:
         arrays = batch.context_GxVxT, batch.variate_mask_GxV, batch.future_GxVxH
         arrays = jax.device_put(arrays, runner.sharding(batch))
-        return _attend(num_output_patches, runner.graphdef, runner.state, *arrays)
+        return _attend(num_output_patches, runner.structure, runner.arrays, *arrays)
 
     appended = int(runner.config.use_reg_token) + num_output_patches
     outputs: list[Any] = [None] * len(tasks)
@@ -86,19 +86,20 @@ def attend_tasks(
 @partial(jax.jit, static_argnums=(0, 1))
 def _attend(
     num_output_patches: int,
-    graphdef: nnx.GraphDef,
-    state: nnx.State,
+    structure: Structure,
+    params: dict[str, Any],
     context_GxVxT: Float[Array, "g v t"],
     variate_mask_GxV: Bool[Array, "g v"],
     future_GxVxH: Float[Array, "g v h"] | None,
 ) -> Attentions:
-    encoded = nnx.merge(graphdef, state).encode(
+    encoded = structure.model(params).encode(
         context_GxVxT,
         variate_mask_GxV=variate_mask_GxV,
         future_GxVxH=future_GxVxH,
         num_output_patches=num_output_patches,
         output_attentions=True,
     )
+    assert encoded.attentions is not None, "they were asked for"
     return encoded.attentions
 
 
@@ -107,15 +108,16 @@ def _encode(
     layer: int,
     pooling: Pooling | None,
     pool_variates: bool,
-    graphdef: nnx.GraphDef,
-    state: nnx.State,
+    structure: Structure,
+    params: dict[str, Any],
     context_GxVxT: Float[Array, "g v t"],
     variate_mask_GxV: Bool[Array, "g v"],
     target_mask_GxV: Bool[Array, "g v"],
 ) -> Encoded | Float[Array, "g *v d"]:
-    model = nnx.merge(graphdef, state)
-    encoded = model.encode(context_GxVxT, variate_mask_GxV=variate_mask_GxV, layer=layer)
+    model = structure.model(params)
+    patches = context_GxVxT.shape[-1] // model.config.patch_size
+    positions = EVERYWHERE if pooling is None else pooled_positions(pooling, patches)
+    encoded = model.encode(context_GxVxT, variate_mask_GxV=variate_mask_GxV, layer=layer, positions=positions)
     if pooling is None:
         return encoded
-    patches = context_GxVxT.shape[-1] // model.config.patch_size
     return pool(encoded.hidden_GxVxSxD, encoded.mask_GxVxS, target_mask_GxV, patches, pooling, pool_variates)

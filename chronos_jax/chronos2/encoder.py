@@ -2,17 +2,18 @@
 
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, DTypeLike, Float
 
+from chronos_jax.chronos2.arrangement import Arrangement, Blocks, Dense
 from chronos_jax.chronos2.config import Chronos2Config
-from chronos_jax.layers.attention import MultiHeadAttention
+from chronos_jax.layers.attention import EVERYWHERE, MultiHeadAttention
 from chronos_jax.layers.feed_forward import FeedForward
-from chronos_jax.layers.rotary import Rotary, rotary_angles
-from chronos_jax.layers.stacking import stack_blocks
+from chronos_jax.layers.rotary import rotary_angles
+from chronos_jax.layers.stacking import apply_blocks, block_at, stack_blocks
+from chronos_jax.layers.tpu_attention import TpuAttention
 
 
 class Attentions(NamedTuple):
@@ -46,34 +47,34 @@ class EncoderBlock(nnx.Module):
         self.group_attention = attention()
         self.mlp = FeedForward(config.d_model, config.d_ff, dtype=dtype, rngs=rngs)
 
-    def __call__(
-        self, x_GxVxSxD: Float[Array, "g v s d"], mask_GxVxS: Bool[Array, "g v s"], rotary: Rotary
-    ) -> Float[Array, "g v s d"]:
-        return self.with_attentions(x_GxVxSxD, mask_GxVxS, rotary)[0]
-
-    def with_attentions(
-        self, x_GxVxSxD: Float[Array, "g v s d"], mask_GxVxS: Bool[Array, "g v s"], rotary: Rotary
-    ) -> tuple[Float[Array, "g v s d"], Attentions]:
-        """The block's output, and the weights of its two attentions."""
-        y_GxVxSxD, time = self.time_attention.with_weights(self.time_norm(x_GxVxSxD), mask_GxVxS, rotary)
-        x_GxVxSxD = x_GxVxSxD + y_GxVxSxD
-        normed_GxVxSxD = self.group_norm(x_GxVxSxD)
-        if x_GxVxSxD.shape[1] == 1:
-            x_GxVxSxD = x_GxVxSxD + self.group_attention.alone(normed_GxVxSxD, mask_GxVxS)
-            group = self.group_attention.weights_alone(mask_GxVxS[:, 0])
-        else:
-            normed_GxSxVxD, mask_GxSxV = normed_GxVxSxD.swapaxes(1, 2), mask_GxVxS.swapaxes(1, 2)
-            y_GxSxVxD, group = self.group_attention.with_weights(normed_GxSxVxD, mask_GxSxV)
-            x_GxVxSxD = x_GxVxSxD + y_GxSxVxD.swapaxes(1, 2)
-        return x_GxVxSxD + self.mlp(self.mlp_norm(x_GxVxSxD)), Attentions(time, group)
+    def __call__(self, x: Array, arrangement: Arrangement) -> tuple[Array, Attentions | None]:
+        """The output at the positions that are read, and the weights of both attentions where they are at hand."""
+        y, time = arrangement.time(self.time_attention, self.time_norm(x))
+        x = arrangement.read(x) + y
+        y, group = arrangement.group(self.group_attention, self.group_norm(x))
+        x = x + y
+        attentions = None if time is None or group is None else Attentions(time, group)
+        return x + self.mlp(self.mlp_norm(x)), attentions
 
 
 class Encoder(nnx.Module):
     """All blocks and the final norm (reference: chronos.chronos2.model.Chronos2Encoder)."""
 
-    def __init__(self, config: Chronos2Config, *, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
+    def __init__(
+        self,
+        config: Chronos2Config,
+        *,
+        dtype: DTypeLike,
+        rngs: nnx.Rngs,
+        kernel: TpuAttention | None = None,
+    ) -> None:
         self.config = config
-        self.blocks = stack_blocks(lambda rngs: EncoderBlock(config, dtype=dtype, rngs=rngs), config.num_layers, rngs)
+        self.kernel = kernel
+
+        def make(rngs: nnx.Rngs) -> EncoderBlock:
+            return EncoderBlock(config, dtype=dtype, rngs=rngs)
+
+        self.blocks: EncoderBlock | nnx.List[EncoderBlock] = stack_blocks(make, config.num_layers, rngs)
         self.final_norm = _norm(config, dtype=dtype, rngs=rngs)
 
     def __call__(
@@ -81,8 +82,9 @@ class Encoder(nnx.Module):
         x_GxVxSxD: Float[Array, "g v s d"],
         mask_GxVxS: Bool[Array, "g v s"],
         layer: int = -1,
+        positions: slice = EVERYWHERE,
         output_attentions: bool = False,
-    ) -> tuple[Float[Array, "g v s d"], Attentions | None]:
+    ) -> tuple[Float[Array, "g v r d"], Attentions | None]:
         """Hidden states after all blocks and the final norm, or, with `layer`, after so many blocks without the norm.
 
         Args:
@@ -90,23 +92,34 @@ class Encoder(nnx.Module):
             mask_GxVxS: Positions that count as keys.
             layer: 0 for the input, l for the output of the l-th block, num_layers (or -1) for the normed output;
                 negative numbers count from the end. Blocks beyond are not computed.
+            positions: Of which the hidden states are returned: the last block then computes no others.
             output_attentions: Whether to keep the attention weights of the blocks, along a leading axis.
 
         Returns:
             The hidden states, and the weights or None.
         """
-        blocks = blocks_until(layer, self.config.num_layers)
+        number = blocks_until(layer, self.config.num_layers)
         rotary = rotary_angles(x_GxVxSxD.shape[2], self.config.d_kv, self.config.rope_theta)
-        graphdef, stacked = nnx.split(self.blocks)
+        blocks = None
+        if self.kernel is not None and not output_attentions:
+            blocks = Blocks.of(self.kernel, mask_GxVxS, rotary)
+        arrangement = blocks or Dense(mask_GxVxS, rotary)
 
-        def step(x: Array, block_state: nnx.State) -> tuple[Array, Attentions | None]:
-            block = nnx.merge(graphdef, block_state)
-            if output_attentions:
-                return block.with_attentions(x, mask_GxVxS, rotary)
-            return block(x, mask_GxVxS, rotary), None
+        def apply(block: EncoderBlock, x: Array) -> tuple[Array, Attentions | None]:
+            x, weights = block(x, arrangement)
+            return x, weights if output_attentions else None
 
-        x_GxVxSxD, attentions = jax.lax.scan(step, x_GxVxSxD, jax.tree.map(lambda leaf: leaf[:blocks], stacked))
-        return self.final_norm(x_GxVxSxD) if blocks == self.config.num_layers else x_GxVxSxD, attentions
+        x = blocks.pack(x_GxVxSxD) if blocks else x_GxVxSxD
+        attentions = None
+        whole = number if positions == EVERYWHERE or output_attentions else max(number - 1, 0)
+        if whole:
+            x, attentions = apply_blocks(self.blocks, whole, apply, x)
+        if whole < number:
+            x, _ = block_at(self.blocks, whole)(x, arrangement.reading(positions))
+        else:
+            x = arrangement.reading(positions).read(x)
+        x = blocks.unpack(x) if blocks else x
+        return self.final_norm(x) if number == self.config.num_layers else x, attentions
 
 
 def blocks_until(layer: int, num_layers: int) -> int:

@@ -10,13 +10,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 from jax.sharding import Sharding
 from jaxtyping import Array, Bool, Float, Int
 
 from chronos_jax.chronos2.batching import Batch, half_octave
 from chronos_jax.chronos2.config import Chronos2Config
-from chronos_jax.chronos2.runner import Runner
+from chronos_jax.chronos2.runner import Runner, Structure
 from chronos_jax.chronos2.tasks import Task
 from chronos_jax.layers.patching import num_patches
 from chronos_jax.quantiles import probability_masses, weighted_quantiles
@@ -58,24 +57,25 @@ def forecast_tasks(
     def run(batch: Batch) -> list[Array]:
         # A mesh is given its groups all at once: side by side or one after another is then a matter of devices.
         tokens = runner.tokens_at_once if runner.mesh is None else None
-        return forecast(runner.graphdef, runner.state, runner.config, horizon, batch, runner.sharding(batch), tokens)
+        return forecast(runner.structure, runner.arrays, runner.config, horizon, batch, runner.sharding(batch), tokens)
 
     appended = int(runner.config.use_reg_token) + horizon.stretches[0]
     steps = [patches * runner.config.patch_size for patches in horizon.stretches]
+    steps[-1] -= sum(steps) - prediction_length
     forecasts: list[Any] = [None] * len(tasks)
     for batch, stretches in runner.run(run, tasks, groups, batch_size, appended, progress):
+        forecast_GxVxQxH = np.concatenate([x[..., :n] for x, n in zip(stretches, steps, strict=True)], axis=-1)
         for place in batch.places:
             rows = slice(place.first, place.first + tasks[place.task].num_targets)
-            parts = [x[place.group, rows, :, :n] for x, n in zip(stretches, steps, strict=True)]
-            forecasts[place.task] = np.concatenate(parts, axis=-1)[..., :prediction_length]
+            forecasts[place.task] = forecast_GxVxQxH[place.group, rows]
         if after_batch is not None:
             after_batch()
     return forecasts
 
 
 def forecast(
-    graphdef: nnx.GraphDef,
-    state: nnx.State,
+    structure: Structure,
+    params: dict[str, Any],
     config: Chronos2Config,
     horizon: Horizon,
     batch: Batch,
@@ -92,8 +92,8 @@ def forecast(
     of the exact horizon, and horizons of one bucket share a compilation.
 
     Args:
-        graphdef: Structure of the model.
-        state: Its parameters.
+        structure: Of the model.
+        params: Its parameters, as a nested dictionary.
         config: Its configuration.
         horizon: How far.
         batch: Groups, with values known ahead for no more than the horizon.
@@ -110,7 +110,7 @@ def forecast(
         return jax.device_put(_cut(batch.future_GxVxH, start * patch, patches * patch), sharding)
 
     stretch = _first(
-        graphdef, state, context, mask, known(0, half_octave(first)), first, num_output_patches=half_octave(first)
+        structure, params, context, mask, known(0, half_octave(first)), first, num_output_patches=half_octave(first)
     )
     stretches = [stretch]
     variates, steps = batch.context_GxVxT.shape[1:]
@@ -119,8 +119,8 @@ def forecast(
         context_patches = min(half_octave(steps // patch + start), num_patches(config.context_length, patch))
         positions = variates * (context_patches + half_octave(patches) + 1)
         context, stretch = _next(
-            graphdef,
-            state,
+            structure,
+            params,
             context,
             mask,
             stretch,
@@ -139,8 +139,8 @@ def forecast(
 
 @partial(jax.jit, static_argnums=0, static_argnames="num_output_patches")
 def _first(
-    graphdef: nnx.GraphDef,
-    state: nnx.State,
+    structure: Structure,
+    params: dict[str, Any],
     context_GxVxT: Float[Array, "g v t"],
     variate_mask_GxV: Bool[Array, "g v"],
     future_GxVxH: Float[Array, "g v h"] | None,
@@ -148,7 +148,7 @@ def _first(
     *,
     num_output_patches: int,
 ) -> Float[Array, "g v q steps"]:
-    return nnx.merge(graphdef, state)(
+    return structure.model(params)(
         context_GxVxT,
         variate_mask_GxV=variate_mask_GxV,
         future_GxVxH=future_GxVxH,
@@ -163,8 +163,8 @@ def _first(
     static_argnames=("paths", "appended", "context_length", "num_output_patches", "groups_at_once"),
 )
 def _next(
-    graphdef: nnx.GraphDef,
-    state: nnx.State,
+    structure: Structure,
+    params: dict[str, Any],
     context: Float[Array, "g v t"] | Float[Array, "g p v t"],
     variate_mask_GxV: Bool[Array, "g v"],
     stretch_GxVxQxH: Float[Array, "g v q _"],
@@ -181,8 +181,8 @@ def _next(
     """The histories of all paths with the last stretch appended, and the next stretch.
 
     Args:
-        graphdef: Structure of the model.
-        state: Its parameters.
+        structure: Of the model.
+        params: Its parameters, as a nested dictionary.
         context: Histories before the last stretch, of all paths where they differ already.
         variate_mask_GxV: True for real variates.
         stretch_GxVxQxH: The last stretch.
@@ -195,7 +195,7 @@ def _next(
         num_output_patches: Patches to forecast.
         groups_at_once: How many run side by side; all if None.
     """
-    model = nnx.merge(graphdef, state)
+    model = structure.model(params)
     groups, variates, quantiles, _ = stretch_GxVxQxH.shape
     ahead_GxPxVxH = stretch_GxVxQxH[:, :, jnp.array(paths), :appended].swapaxes(1, 2)
     if past_GxVxH is not None:

@@ -9,9 +9,11 @@ from jaxtyping import Array, Bool, DTypeLike, Float, Int
 
 from chronos_jax.chronos2.config import Chronos2Config
 from chronos_jax.chronos2.encoder import Attentions, Encoder
+from chronos_jax.layers.attention import EVERYWHERE
 from chronos_jax.layers.feed_forward import ResidualBlock
 from chronos_jax.layers.instance_norm import denormalize, location_and_scale, normalize
 from chronos_jax.layers.patching import patch_from_left, patch_from_right
+from chronos_jax.layers.tpu_attention import TpuAttention
 
 REG_TOKEN = 1
 
@@ -20,7 +22,8 @@ class Encoded(NamedTuple):
     """What the encoder makes of a batch of groups.
 
     Attributes:
-        hidden_GxVxSxD: Hidden states of the context patches, the REG token and the future patches, in this order.
+        hidden_GxVxSxD: Hidden states of the positions asked for, by default of all: the context patches, the REG token
+            and the future patches, in this order.
         mask_GxVxS: Positions that count: context patches with something observed, REG, future patches asked for;
             none of a variate that only fills up its group. Hidden states elsewhere are finite and mean nothing.
         loc_GxVx1: Mean of each variate's observed values, float32.
@@ -28,7 +31,7 @@ class Encoded(NamedTuple):
         attentions: Weights of every block computed, time (L, G, V, A, S, S) and group (L, G, S, A, V, V), where asked.
     """
 
-    hidden_GxVxSxD: Float[Array, "g v s d"]
+    hidden_GxVxSxD: Float[Array, "g v r d"]  # r = s unless fewer were asked for
     mask_GxVxS: Bool[Array, "g v s"]
     loc_GxVx1: Float[Array, "g v 1"]
     scale_GxVx1: Float[Array, "g v 1"]
@@ -42,13 +45,27 @@ class Chronos2Model(nnx.Module):
     another, and the cost is linear in G. Ragged groups are filled up and told apart by `variate_mask_GxV`.
     """
 
-    def __init__(self, config: Chronos2Config, *, dtype: DTypeLike = jnp.float32, rngs: nnx.Rngs) -> None:
-        """Random parameters of the given type; see `chronos_jax.chronos2.pipeline` for pretrained ones."""
+    def __init__(
+        self,
+        config: Chronos2Config,
+        *,
+        dtype: DTypeLike = jnp.float32,
+        rngs: nnx.Rngs,
+        kernel: TpuAttention | None = None,
+    ) -> None:
+        """Random parameters; see `chronos_jax.chronos2.pipeline` for pretrained ones.
+
+        Args:
+            config: Sizes and settings.
+            dtype: Of the parameters and of the wide products.
+            rngs: Where random numbers come from.
+            kernel: Attention for TPUs, without gradients; by default that of XLA.
+        """
         patch, d_model = config.patch_size, config.d_model
         self.config = config
         self.shared = nnx.Embed(config.vocab_size, d_model, dtype=dtype, param_dtype=dtype, rngs=rngs)
         self.input_patch_embedding = ResidualBlock(3 * patch, config.d_ff, d_model, dtype=dtype, rngs=rngs)
-        self.encoder = Encoder(config, dtype=dtype, rngs=rngs)
+        self.encoder = Encoder(config, dtype=dtype, rngs=rngs, kernel=kernel)
         forecast = len(config.quantiles) * patch
         self.output_patch_embedding = ResidualBlock(d_model, config.d_ff, forecast, dtype=dtype, rngs=rngs)
 
@@ -73,11 +90,12 @@ class Chronos2Model(nnx.Module):
             future_GxVxH=future_GxVxH,
             num_output_patches=num_output_patches,
             valid_output_patches=valid_output_patches,
+            positions=slice(-num_output_patches, None),
         )
-        future_GxVxNxD = encoded.hidden_GxVxSxD[:, :, -num_output_patches:]
-        groups, variates, patches, _ = future_GxVxNxD.shape
+        groups, variates, patches, _ = encoded.hidden_GxVxSxD.shape
         quantiles, patch = len(self.config.quantiles), self.config.patch_size
-        forecast = self.output_patch_embedding(future_GxVxNxD).reshape(groups, variates, patches, quantiles, patch)
+        forecast = self.output_patch_embedding(encoded.hidden_GxVxSxD)
+        forecast = forecast.reshape(groups, variates, patches, quantiles, patch)
         forecast_GxVxQxH = forecast.swapaxes(2, 3).reshape(groups, variates, quantiles, patches * patch)
         return denormalize(
             forecast_GxVxQxH,
@@ -96,6 +114,7 @@ class Chronos2Model(nnx.Module):
         num_output_patches: int = 1,
         valid_output_patches: Int[Array, ""] | int | None = None,
         layer: int = -1,
+        positions: slice = EVERYWHERE,
         output_attentions: bool = False,
     ) -> Encoded:
         """Encodes groups of series; of a context longer than the model's, the last `context_length` steps.
@@ -111,6 +130,7 @@ class Chronos2Model(nnx.Module):
             valid_output_patches: How many of them count, by default all; may be traced. The states of those that count
                 are then the same as if no more had been asked for.
             layer: Whose output to return, see `Encoder.__call__`.
+            positions: Of which positions to return hidden states; those of others are then not computed to the end.
             output_attentions: Whether to return the attention weights, too. With A heads, a block's take
                 A * (S + V) / d_model times the memory of its hidden states.
 
@@ -152,7 +172,7 @@ class Chronos2Model(nnx.Module):
 
         mask_GxVxS = jnp.concatenate(masks, axis=-1)
         embedded_GxVxSxD = jnp.concatenate(parts, axis=2)
-        hidden_GxVxSxD, attentions = self.encoder(embedded_GxVxSxD, mask_GxVxS, layer, output_attentions)
+        hidden_GxVxSxD, attentions = self.encoder(embedded_GxVxSxD, mask_GxVxS, layer, positions, output_attentions)
         return Encoded(hidden_GxVxSxD, mask_GxVxS, loc_GxVx1, scale_GxVx1, attentions)
 
     def _context_patches(

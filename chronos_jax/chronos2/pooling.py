@@ -16,15 +16,20 @@ def check_pooling(pooling: str | None, use_reg_token: bool) -> None:
         raise ValueError("this model has no REG token (use_reg_token is false); use mean, max or last pooling")
 
 
+def pooled_positions(pooling: Pooling, num_context_patches: int) -> slice:
+    """Which positions a pooling reads: the context patches, or the REG token after them."""
+    return slice(num_context_patches, num_context_patches + 1) if pooling == "reg" else slice(num_context_patches)
+
+
 def pool(
-    hidden_GxVxSxD: Float[Array, "g v s d"],
+    hidden_GxVxRxD: Float[Array, "g v r d"],
     mask_GxVxS: Bool[Array, "g v s"],
     target_mask_GxV: Bool[Array, "g v"],
     num_context_patches: int,
     pooling: Pooling,
     pool_variates: bool,
 ) -> Float[Array, "g *v d"]:
-    """Pools positions, then, with `pool_variates`, variates; padding is never pooled.
+    """Pools the hidden states at `pooled_positions`, then, with `pool_variates`, variates; padding is never pooled.
 
     Over positions: "mean" and "max" take the context patches in which something is observed, "last" the last of them,
     "reg" the REG token. Over variates: the maximum for "max", else the mean, of targets with anything observed, so that
@@ -32,16 +37,15 @@ def pool(
     """
     seen_GxVxN = mask_GxVxS[..., :num_context_patches]
     seen_GxV = jnp.any(seen_GxVxN, axis=-1) & target_mask_GxV
-    context = hidden_GxVxSxD[:, :, :num_context_patches]
     if pooling == "mean":
-        pooled = _mean(context, seen_GxVxN)
+        pooled = _mean(hidden_GxVxRxD, seen_GxVxN)
     elif pooling == "max":
-        pooled = _max(context, seen_GxVxN)
+        pooled = _max(hidden_GxVxRxD, seen_GxVxN)
     elif pooling == "last":
         last_GxV = num_context_patches - 1 - jnp.argmax(seen_GxVxN[..., ::-1], axis=-1)
-        pooled = jnp.take_along_axis(context, last_GxV[..., None, None], axis=2)[:, :, 0]
+        pooled = jnp.take_along_axis(hidden_GxVxRxD, last_GxV[..., None, None], axis=2)[:, :, 0]
     else:
-        pooled = hidden_GxVxSxD[:, :, num_context_patches]
+        pooled = hidden_GxVxRxD[:, :, 0]
     if not pool_variates:
         return jnp.where(seen_GxV[..., None], pooled, 0.0)
     return _max(pooled, seen_GxV) if pooling == "max" else _mean(pooled, seen_GxV)

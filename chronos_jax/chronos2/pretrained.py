@@ -6,7 +6,6 @@ from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
-from flax import nnx
 from jax.sharding import Mesh
 
 from chronos_jax.checkpoints.fingerprint import fingerprint
@@ -17,7 +16,7 @@ from chronos_jax.chronos2.config import Chronos2Config
 from chronos_jax.chronos2.modeling import Chronos2Model
 from chronos_jax.chronos2.params import weight_table
 from chronos_jax.chronos2.random_weights import parse_random_name, random_params
-from chronos_jax.chronos2.runner import Runner
+from chronos_jax.chronos2.runner import Runner, abstract_model, with_params
 from chronos_jax.sharding import device_mesh
 
 P = TypeVar("P", bound="Pretrained")
@@ -108,12 +107,13 @@ class Pretrained:
     @property
     def params(self) -> dict[str, Any]:
         """Nested dictionary of the parameters, on their devices."""
-        return nnx.to_pure_dict(self._runner.state)
+        return self._runner.params
 
     @property
     def model(self) -> Chronos2Model:
         """The model, for use without the pipeline."""
-        return nnx.merge(self._runner.graphdef, self._runner.state)
+        dtype = jax.tree.leaves(self.params)[0].dtype
+        return with_params(abstract_model(self.config, dtype), self.params)
 
     @cached_property
     def fingerprint(self) -> str:

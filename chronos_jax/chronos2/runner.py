@@ -6,6 +6,7 @@ from typing import Any
 import jax
 from flax import nnx
 from jax.sharding import Mesh, NamedSharding
+from jaxtyping import DTypeLike
 
 from chronos_jax.checkpoints.saving import common_dtype
 from chronos_jax.checkpoints.weights import nest
@@ -15,6 +16,8 @@ from chronos_jax.chronos2.modeling import Chronos2Model
 from chronos_jax.chronos2.params import weight_table
 from chronos_jax.chronos2.tasks import Task
 from chronos_jax.layers.patching import num_patches
+from chronos_jax.layers.stacking import unstack_blocks
+from chronos_jax.layers.tpu_attention import TpuAttention
 from chronos_jax.sharding import batch_shards, named_sharding
 
 CPU_TOKENS_PER_BATCH = 1024
@@ -24,14 +27,33 @@ BATCHES_IN_FLIGHT = 2
 """The device computes one batch while the host prepares and reads the others."""
 
 
+class Structure:
+    """A GraphDef as static argument of a jitted function: flax hashes it anew, in Python, with every call."""
+
+    def __init__(self, graphdef: nnx.GraphDef) -> None:
+        self.graphdef = graphdef
+        self._hash = hash(graphdef)
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (isinstance(other, Structure) and self.graphdef == other.graphdef)
+
+    def model(self, arrays: dict[str, Any]) -> Chronos2Model:
+        """The model with these parameters."""
+        return nnx.merge(self.graphdef, arrays)
+
+
 class Runner:
     """A model on its devices.
 
     Attributes:
         config: The model's configuration.
         mesh: Devices over which batches are spread; JAX's default device if None.
-        graphdef: Structure of the model.
-        state: Its parameters.
+        params: Parameters on the devices, as a nested dictionary in the layout of the weight table.
+        structure: Of the model as it is run.
+        arrays: Its parameters, a nested dictionary: the same arrays, or views of them.
     """
 
     def __init__(self, config: Chronos2Config, params: dict[str, Any], mesh: Mesh | None) -> None:
@@ -40,13 +62,17 @@ class Runner:
         dtype = common_dtype(params, table)
         self.config = config
         self.mesh = mesh
-        model = nnx.eval_shape(lambda: Chronos2Model(config, dtype=dtype, rngs=nnx.Rngs(0)))
-        self.graphdef, self.state = nnx.split(model)
-        shardings = nest((weight, named_sharding(mesh, weight.axes)) for weight in table) if mesh else None
-        nnx.replace_by_pure_dict(self.state, jax.device_put(params, shardings))
-        devices = mesh.devices.flat if mesh else jax.local_devices()
+        devices = list(mesh.devices.flat) if mesh else jax.local_devices()
         self._on_cpu = devices[0].platform == "cpu"
         self._shards = batch_shards(mesh) if mesh else 1
+        shardings = nest((weight, named_sharding(mesh, weight.axes)) for weight in table) if mesh else None
+        self.params = jax.device_put(params, shardings)
+        model = with_params(abstract_model(config, dtype, mesh, devices[0].platform), self.params)
+        if self._on_cpu and (mesh is None or len(devices) == 1):
+            model.encoder.blocks = unstack_blocks(model.encoder.blocks, config.num_layers)
+        graphdef, state = nnx.split(model)
+        self.structure = Structure(graphdef)
+        self.arrays = nnx.to_pure_dict(state)
 
     @property
     def tokens_at_once(self) -> int | None:
@@ -109,3 +135,18 @@ class Runner:
                     yield finish()
             while pending:
                 yield finish()
+
+
+def abstract_model(
+    config: Chronos2Config, dtype: DTypeLike, mesh: Mesh | None = None, platform: str = "cpu"
+) -> Chronos2Model:
+    """The model without parameters; for TPUs with the attention that is made for them."""
+    kernel = TpuAttention(mesh) if platform == "tpu" else None
+    return nnx.eval_shape(lambda: Chronos2Model(config, dtype=dtype, rngs=nnx.Rngs(0), kernel=kernel))
+
+
+def with_params(model: Chronos2Model, params: dict[str, Any]) -> Chronos2Model:
+    """The model with these parameters in place of its own."""
+    graphdef, state = nnx.split(model)
+    nnx.replace_by_pure_dict(state, params)
+    return nnx.merge(graphdef, state)

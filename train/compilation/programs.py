@@ -18,9 +18,9 @@ from chronos_jax.checkpoints.weights import nest
 from chronos_jax.chronos2 import embedding
 from chronos_jax.chronos2.batching import batches, joint_groups
 from chronos_jax.chronos2.config import Chronos2Config
-from chronos_jax.chronos2.modeling import Chronos2Model
 from chronos_jax.chronos2.params import weight_table
 from chronos_jax.chronos2.random_weights import parse_random_name
+from chronos_jax.chronos2.runner import Structure, abstract_model
 from chronos_jax.chronos2.tasks import Task
 from chronos_jax.layers.patching import num_patches
 from chronos_jax.sharding import batch_shards, make_mesh, named_sharding
@@ -152,11 +152,9 @@ def extraction(config: TrainConfig, data: DataShapes, mesh: Mesh) -> Program:
     mesh = make_mesh(dict(local.shape) | {"data": -1}, list(mesh.devices.flat))
     sizes = encoder_config(config.chronos_model_name)
     dtype = jnp.bfloat16 if config.use_amp else jnp.float32
-    model = nnx.eval_shape(lambda: Chronos2Model(sizes, dtype=dtype, rngs=nnx.Rngs(0)))
-    graphdef, state = nnx.split(model)
+    graphdef, state = nnx.split(abstract_model(sizes, dtype, mesh, mesh.devices.flat[0].platform))
     shardings = nest((weight, named_sharding(mesh, weight.axes)) for weight in weight_table(sizes))
     shapes = jax.tree.map(_shape, nnx.to_pure_dict(state), shardings)
-    nnx.replace_by_pure_dict(state, shapes)
 
     window = Task(np.zeros((data.variates, data.length), np.float32), data.variates, np.zeros((0, 0), np.float32))
     tasks = [window] * config.encoder_batch_size
@@ -173,7 +171,7 @@ def extraction(config: TrainConfig, data: DataShapes, mesh: Mesh) -> Program:
     split = named_sharding(mesh, ("batch",))
     inputs = [jax.ShapeDtypeStruct((processes * len(x), *x.shape[1:]), x.dtype, sharding=split) for x in arrays]
     pool_variates = config.variate_pooling == "mean"
-    lowered = embedding._encode.lower(config.layer, config.pooling, pool_variates, graphdef, state, *inputs)
+    lowered = embedding._encode.lower(config.layer, config.pooling, pool_variates, Structure(graphdef), shapes, *inputs)
     windows = inputs[0].shape[0]
     flops = encoder_flops(sizes, windows, data.variates, data.length, config.layer)
     parts = {"parameters": shapes, "batch": inputs}

@@ -1,6 +1,7 @@
 """What the model promises without a reference beside it; see test_parity.py for the numbers."""
 
 import inspect
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,12 +11,20 @@ from flax import nnx
 from reference import walks
 
 from chronos_jax import Chronos2Pipeline
+from chronos_jax.chronos2.arrangement import Dense
 from chronos_jax.chronos2.modeling import Chronos2Model
 from chronos_jax.chronos2.random_weights import SIZES
 from chronos_jax.layers.rotary import rotary_angles
 
 ROUNDING = 3e-6
 """Largest difference between two orders of float32 summation here, as a share of the largest value."""
+
+
+class Positions(NamedTuple):
+    """A slice that can be a key of a dictionary before Python 3.12."""
+
+    start: int
+    stop: int | None
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +38,8 @@ def run(pipeline):
     graphdef, state = nnx.split(pipeline.model)
 
     def method(name, *static):
+        static = [(key, slice(*value) if isinstance(value, Positions) else value) for key, value in static]
+
         def call(state, context, arguments):
             return getattr(nnx.merge(graphdef, state), name)(context, **dict(static), **arguments)
 
@@ -167,10 +178,25 @@ def test_a_layer_in_between_is_what_the_next_blocks_start_from(pipeline, run):
     graphdef, stacked = nnx.split(model.encoder.blocks)
     last = nnx.merge(graphdef, jax.tree.map(lambda x: x[-1], stacked))
     rotary = rotary_angles(before.hidden_GxVxSxD.shape[2], model.config.d_kv, model.config.rope_theta)
-    after = model.encoder.final_norm(last(before.hidden_GxVxSxD, before.mask_GxVxS, rotary))
+    after, _ = last(before.hidden_GxVxSxD, Dense(before.mask_GxVxS, rotary))
+    after = model.encoder.final_norm(after)
     assert spread(after, encode(run, context).hidden_GxVxSxD) < ROUNDING
     with pytest.raises(ValueError, match=r"layer must lie between -4 and 3 .*found 4"):
         model.encode(jnp.asarray(context), layer=4)
+
+
+@pytest.mark.parametrize("positions", [(0, 3), (-1, None), (3, 4)])
+@pytest.mark.parametrize("layer", [-1, 1, 0])
+def test_states_of_some_positions_are_those_of_all(run, positions, layer):
+    context = walks(2, 2, 48)
+    context[0, 0, :20] = np.nan
+    whole = encode(run, context, static=(("layer", layer),))
+    some = encode(run, context, static=(("layer", layer), ("positions", Positions(*positions))))
+    expected = whole.hidden_GxVxSxD[:, :, slice(*positions)]
+    assert some.hidden_GxVxSxD.shape == expected.shape
+    np.testing.assert_allclose(
+        some.hidden_GxVxSxD, expected, rtol=ROUNDING, atol=ROUNDING * float(jnp.max(jnp.abs(whole.hidden_GxVxSxD)))
+    )
 
 
 def test_a_future_longer_than_its_patches_is_refused(pipeline):

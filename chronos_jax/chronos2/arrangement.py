@@ -1,0 +1,172 @@
+"""How the positions of a batch lie in memory while the blocks run: densely, or in small blocks for a TPU.
+
+A block of the encoder says what is computed; an arrangement says which positions see each other and where they lie. All
+compute the same:
+
+- `reading(positions)`: the same arrangement for a block of whose output only these positions are read,
+- `read(x)`: of the stream, what is read,
+- `time(attention, x)`: attention from what is read to all positions of its series; its weights where they are at hand,
+- `group(attention, x)`: attention between the series of a group at each position that is read.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from chronos_jax.layers.attention import EVERYWHERE, MultiHeadAttention
+from chronos_jax.layers.rotary import Rotary
+from chronos_jax.layers.tpu_attention import BLOCK, LANES, TpuAttention
+
+Weights = Array | None
+
+
+@dataclass(frozen=True)
+class Dense:
+    """The stream as (G, V, S, D).
+
+    Attributes:
+        mask_GxVxS: Positions that count as keys.
+        rotary: Angles of the S positions.
+        positions: Those that are read.
+    """
+
+    mask_GxVxS: Bool[Array, "g v s"]
+    rotary: Rotary
+    positions: slice = field(default_factory=lambda: EVERYWHERE)
+
+    def reading(self, positions: slice) -> "Dense":
+        return replace(self, positions=positions)
+
+    def read(self, x: Float[Array, "g v s d"]) -> Float[Array, "g v r d"]:
+        return x[:, :, self.positions]
+
+    def time(self, attention: MultiHeadAttention, x: Float[Array, "g v s d"]) -> tuple[Array, Weights]:
+        return attention.with_weights(x, self.mask_GxVxS, self.rotary, self.positions)
+
+    def group(self, attention: MultiHeadAttention, x: Float[Array, "g v r d"]) -> tuple[Array, Weights]:
+        mask_GxVxR = self.mask_GxVxS[:, :, self.positions]
+        if x.shape[1] == 1:
+            return attention.alone(x, mask_GxVxR), attention.weights_alone(mask_GxVxR[:, 0])
+        y_GxRxVxD, weights = attention.with_weights(x.swapaxes(1, 2), mask_GxVxR.swapaxes(1, 2))
+        return y_GxRxVxD.swapaxes(1, 2), weights
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """The stream as (N, T, D): blocks of whole series, about 128 positions each where series are short.
+
+    A block holds whole groups where these are small; then both attentions run on it as it lies. Else it is one series,
+    and for the attention between series positions are gathered into blocks of their own.
+
+    Attributes:
+        kernel: Attends within a block.
+        mask_GxVxS: Positions that count as keys.
+        rotary: Angles of the S positions.
+        series: Series in a block.
+        positions: Those that are read.
+    """
+
+    kernel: TpuAttention
+    mask_GxVxS: Bool[Array, "g v s"]
+    rotary: Rotary
+    series: int
+    positions: slice = field(default_factory=lambda: EVERYWHERE)
+
+    @classmethod
+    def of(cls, kernel: TpuAttention, mask_GxVxS: Bool[Array, "g v s"], rotary: Rotary) -> "Blocks | None":
+        """As many series in a block as fit; None where the groups cannot be split over the devices."""
+        groups, variates, length = mask_GxVxS.shape
+        if groups % kernel.shards:
+            return None
+        together = _largest_divisor(groups // kernel.shards, LANES // (variates * length)) * variates
+        return cls(kernel, mask_GxVxS, rotary, together if together * length <= BLOCK else 1)
+
+    def pack(self, x_GxVxSxD: Float[Array, "g v s d"]) -> Float[Array, "n t d"]:
+        """The stream as it lies in blocks."""
+        *_, length, width = x_GxVxSxD.shape
+        return x_GxVxSxD.reshape(-1, self.series * length, width)
+
+    def unpack(self, x_NxTxD: Float[Array, "n t d"]) -> Float[Array, "g v s d"]:
+        """The inverse of `pack`, also of the positions that are read."""
+        groups, variates, _ = self.mask_GxVxS.shape
+        return x_NxTxD.reshape(groups, variates, -1, x_NxTxD.shape[-1])
+
+    def reading(self, positions: slice) -> "Blocks":
+        return replace(self, positions=positions)
+
+    def read(self, x: Float[Array, "n t d"]) -> Float[Array, "n r d"]:
+        return x if self.positions == EVERYWHERE else self.pack(self.unpack(x)[:, :, self.positions])
+
+    def time(self, attention: MultiHeadAttention, x: Float[Array, "n t d"]) -> tuple[Array, Weights]:
+        places_S = np.arange(self.mask_GxVxS.shape[-1])
+        keys, queries = self._names(places_S), self._names(places_S[self.positions])
+
+        def angles(places: np.ndarray) -> Rotary:
+            return Rotary(*(jnp.tile(x[places], (self.series, 1)) for x in self.rotary))
+
+        def attend(q: Array, k: Array, v: Array) -> Array:
+            return self.kernel(
+                q,
+                k,
+                v,
+                self.mask_GxVxS.reshape(k.shape[:2]),
+                visible_QxT=queries.series[:, None] == keys.series[None, :],
+                num_heads=attention.num_heads,
+                rotary=(angles(places_S[self.positions]), angles(places_S)),
+            )
+
+        return attention.in_blocks(x, self.read(x), attend), None
+
+    def group(self, attention: MultiHeadAttention, x: Float[Array, "n r d"]) -> tuple[Array, Weights]:
+        groups, variates, _ = self.mask_GxVxS.shape
+        mask_GxVxR = self.mask_GxVxS[:, :, self.positions]
+        if variates == 1:
+            return attention.alone(x, mask_GxVxR.reshape(x.shape[:2])), None
+        if self.series % variates == 0:
+            names = self._names(np.arange(mask_GxVxR.shape[-1]))
+            same_group = names.series[:, None] // variates == names.series[None, :] // variates
+            visible = same_group & (names.place[:, None] == names.place[None, :])
+            return attention.in_blocks(x, x, self._attend(attention, mask_GxVxR.reshape(x.shape[:2]), visible)), None
+        places = _largest_divisor(mask_GxVxR.shape[-1], LANES // variates)
+        place = np.repeat(np.arange(places), variates)
+
+        def gathered(x_GxVxRxD: Array) -> Array:
+            return x_GxVxRxD.swapaxes(1, 2).reshape(-1, places * variates, x_GxVxRxD.shape[-1])
+
+        attend = self._attend(attention, gathered(mask_GxVxR[..., None])[..., 0], place[:, None] == place[None, :])
+
+        def attend_gathered(q: Array, k: Array, v: Array) -> Array:
+            y = attend(*(gathered(self.unpack(rows)) for rows in (q, k, v)))
+            return self.pack(y.reshape(groups, -1, variates, y.shape[-1]).swapaxes(1, 2))
+
+        return attention.in_blocks(x, x, attend_gathered), None
+
+    def _attend(
+        self, attention: MultiHeadAttention, keys_NxT: Bool[Array, "n t"], visible_TxT: Bool[np.ndarray, "t t"]
+    ) -> Callable[[Array, Array, Array], Array]:
+        def attend(q: Array, k: Array, v: Array) -> Array:
+            return self.kernel(q, k, v, keys_NxT, visible_QxT=visible_TxT, num_heads=attention.num_heads)
+
+        return attend
+
+    def _names(self, places: Int[np.ndarray, " r"]) -> "_Names":
+        return _Names(np.repeat(np.arange(self.series), len(places)), np.tile(places, self.series))
+
+
+class _Names(NamedTuple):
+    """Of each position of a block, its series and its place in it."""
+
+    series: Int[np.ndarray, " t"]
+    place: Int[np.ndarray, " t"]
+
+
+Arrangement = Dense | Blocks
+
+
+def _largest_divisor(number: int, most: int) -> int:
+    """Of a number, the largest divisor that is no larger than `most`; at least 1."""
+    return max(divisor for divisor in range(1, max(min(number, most), 1) + 1) if number % divisor == 0)
