@@ -1,15 +1,21 @@
 """The kernel run as plain operations, against attention as XLA does it; test_arrangement.py has the whole encoder."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tpu import tpu_environment
 
 from chronos_jax.layers.attention import masked_softmax
 from chronos_jax.layers.rotary import Rotary, rotary_angles, rotate
 from chronos_jax.layers.tpu_attention import TpuAttention
 from chronos_jax.sharding import make_mesh
 
+ROOT = Path(__file__).parents[3]
 HEADS, WIDTH = 4, 32
 
 
@@ -62,3 +68,44 @@ def test_blocks_and_heads_are_split_over_a_mesh(shape):
     kernel = TpuAttention(make_mesh(shape), interpret=True)
     ours = jax.jit(lambda *x: kernel(*x, visible_QxT=visible, num_heads=HEADS, rotary=rotary))(*tensors)
     np.testing.assert_allclose(ours, expected(*tensors, visible, rotary), rtol=1e-5, atol=1e-6)
+
+
+COMPILE = """
+import jax, jax.numpy as jnp
+from flax import nnx
+from chronos_jax.checkpoints.weights import nest
+from chronos_jax.chronos2.config import Chronos2Config
+from chronos_jax.chronos2.params import weight_table
+from chronos_jax.chronos2.runner import Structure, abstract_model
+from chronos_jax.sharding import make_mesh, named_sharding
+from train.compilation.topology import topology_devices
+
+devices = topology_devices("v5e:2x4")
+config = Chronos2Config(d_model=256, d_kv=64, d_ff=512, num_layers=2, num_heads=4)
+for mesh in make_mesh({"data": 8}, devices), make_mesh({"data": 4, "tensor": 2}, devices):
+    for dtype in jnp.float32, jnp.bfloat16:
+        # Several groups in a block; a series in a block, with positions gathered between series; the longest context.
+        for shape, patches in ((64, 5, 64), 2), ((8, 5, 1024), 4), ((8, 1, 8192), 64):
+            graphdef, state = nnx.split(abstract_model(config, dtype, mesh, "tpu"))
+            shardings = nest((weight, named_sharding(mesh, weight.axes)) for weight in weight_table(config))
+            params = jax.tree.map(
+                lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), nnx.to_pure_dict(state), shardings
+            )
+            structure = Structure(graphdef)
+            context = jax.ShapeDtypeStruct(shape, jnp.float32, sharding=named_sharding(mesh, ("batch",)))
+            forecast = jax.jit(lambda params, x: structure.model(params)(x, num_output_patches=patches))
+            kernels = forecast.lower(params, context).compile().as_text().count('"tpu_custom_call"')
+            print(mesh.shape["tensor"], dtype.__name__, *shape, kernels, flush=True)
+"""
+
+
+@pytest.mark.tpu_compile
+def test_the_compiler_for_tpus_takes_it():
+    run = subprocess.run(
+        [sys.executable, "-c", COMPILE], cwd=ROOT, env=tpu_environment(), capture_output=True, text=True, timeout=900
+    )
+    assert run.returncode == 0, run.stderr[-3000:]
+    lines = [line.split() for line in run.stdout.splitlines() if line[:1] in "12"]
+    assert len(lines) == 12
+    # A time attention in the loop and one behind it; as many between series, where there are any.
+    assert all(int(kernels) == (2 if variates == "1" else 4) for *_, variates, _, kernels in lines), run.stdout
