@@ -125,7 +125,8 @@ def batches(
     for (variates, patches), members in buckets.items():
         most = max(batch_size // variates, 1)
         if tokens_per_batch is not None:
-            most = min(most, max(tokens_per_batch // (variates * (patches + appended_patches)), 1))
+            fit = max(tokens_per_batch // (variates * (patches + appended_patches)), 1)
+            most = min(most, 1 << (fit.bit_length() - 1))  # a power of two: whole batches of users are filled by it
         left = members
         while left:
             size = next_batch_size(len(left), most, shards)

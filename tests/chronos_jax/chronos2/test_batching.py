@@ -102,3 +102,11 @@ def test_batches_are_ordered_by_length_and_hold_no_more_than_fits():
     longest = [tasks[place.task].history_VxT.shape[1] for batch in made for place in batch.places]
     assert longest == sorted(longest)
     assert max(x.context_GxVxT.shape[0] * (x.context_GxVxT.shape[2] // 4 + 2) for x in made) in range(40, 51)
+
+
+@pytest.mark.parametrize("number", [32, 256, 1024])
+def test_whole_batches_of_windows_are_computed_without_padding(number):
+    tasks = [task(np.zeros((5, 50), np.float32))] * number
+    groups = joint_groups(tasks, 5 * number, False, None)
+    made = batches(tasks, groups, 16, 5 * number, appended_patches=2, tokens_per_batch=1024)
+    assert [x.context_GxVxT.shape for x in made] == [(32, 5, 64)] * (number // 32)
