@@ -10,7 +10,7 @@ Needs `libtpu` (pip install libtpu, or TPU_LIBRARY_PATH).
 import argparse
 import json
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -35,15 +35,15 @@ def temporaries(
     loss = make_loss(kind, implementation, mesh)
     batch, everywhere = named_sharding(mesh, ("batch",)), named_sharding(mesh)
 
-    def objective(*inputs):
+    def objective(*inputs: Any) -> tuple[Any, Any]:
         contrast = loss(*inputs)
         return contrast.loss, contrast
 
     embeddings = jax.ShapeDtypeStruct((batch_size, WIDTH), jnp.float32, sharding=batch)
     scalar = jax.ShapeDtypeStruct((), jnp.float32, sharding=everywhere)
     matches = Matches(
-        jax.ShapeDtypeStruct((batch_size, CAPTIONS), jnp.int32, sharding=batch),
-        jax.ShapeDtypeStruct((batch_size,), jnp.int32, sharding=batch),
+        jax.ShapeDtypeStruct((batch_size, CAPTIONS), jnp.int32, sharding=batch),  # type: ignore[arg-type]
+        jax.ShapeDtypeStruct((batch_size,), jnp.int32, sharding=batch),  # type: ignore[arg-type]
     )
     gradient = jax.jit(
         jax.value_and_grad(objective, argnums=(0, 1, 2, 3), has_aux=True),
@@ -56,7 +56,9 @@ def temporaries(
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
         return None
-    return compiled.memory_analysis().temp_size_in_bytes / 2**20
+    memory = compiled.memory_analysis()
+    assert memory is not None, "the compiler for TPUs tells"
+    return memory.temp_size_in_bytes / 2**20
 
 
 def table(rows: dict[tuple[str, str, str], list[float | None]], sizes: list[tuple[str, int]]) -> str:

@@ -6,16 +6,26 @@ if TYPE_CHECKING:
     from chronos_jax.chronos2.config import Chronos2Config
     from chronos_jax.chronos2.modeling import Chronos2Model
     from chronos_jax.chronos2.pipeline import Chronos2Pipeline
+    from chronos_jax.compilation_cache import keep_what_is_compiled
     from chronos_jax.plotting import plot, plot_attention
     from chronos_jax.text.encoder import TextEncoder
 
-__all__ = ["Chronos2Config", "Chronos2Model", "Chronos2Pipeline", "TextEncoder", "plot", "plot_attention"]
+__all__ = [
+    "Chronos2Config",
+    "Chronos2Model",
+    "Chronos2Pipeline",
+    "TextEncoder",
+    "keep_what_is_compiled",
+    "plot",
+    "plot_attention",
+]
 
 _HOMES = {
     "Chronos2Config": "chronos_jax.chronos2.config",
     "Chronos2Model": "chronos_jax.chronos2.modeling",
     "Chronos2Pipeline": "chronos_jax.chronos2.pipeline",
     "TextEncoder": "chronos_jax.text.encoder",
+    "keep_what_is_compiled": "chronos_jax.compilation_cache",
     "plot": "chronos_jax.plotting",
     "plot_attention": "chronos_jax.plotting",
 }

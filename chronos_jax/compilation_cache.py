@@ -1,13 +1,22 @@
-"""Compiled functions on disk, so that commands pay for a compilation once."""
+"""Compiled functions on disk, so that a compilation is paid for once."""
 
 import os
 from pathlib import Path
 
 
 def keep_what_is_compiled() -> None:
-    """Keeps compiled functions in the user's cache folder, for the next run; JAX_COMPILATION_CACHE_DIR overrides it."""
+    """Keeps compiled functions in the user's cache folder, for the next process.
+
+    Commands call this. A program of one's own may, before anything is computed; nothing else here touches JAX's
+    configuration. A folder that JAX_COMPILATION_CACHE_DIR or `jax.config.jax_compilation_cache_dir` names already is
+    used instead, and JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS says what is too quick to be kept: by default nothing,
+    where JAX itself leaves out what takes less than a second, as a forecast by the published model may.
+    """
     import jax
 
-    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    chosen = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ and chosen is None:
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         jax.config.update("jax_compilation_cache_dir", str(cache / "chronos_jax" / "compiled"))

@@ -40,17 +40,21 @@ def text_inputs_of(config: TrainConfig, captions: list[list[str]], mesh: Mesh | 
 
 def make_model(config: TrainConfig, features: int, text_inputs: TextInputs) -> AlignmentModel:
     """Freshly initialised towers for so many features of the encoder and this kind of text."""
-    rngs = nnx.Rngs(config.seed)
     hidden, out = config.projection_hidden_dim, config.output_dim
     dtype = jnp.bfloat16 if config.use_amp else jnp.float32
-    options: dict[str, Any] = {"dropout": config.projection_dropout, "dtype": dtype, "rngs": rngs}
-    sensor = ProjectionHead(features, hidden, out, **options)
-    text: BagOfWordsTower | ProjectionHead
-    if isinstance(text_inputs, WordVocabulary):
-        text = BagOfWordsTower(len(text_inputs.words), hidden, out, **options)
-    else:
-        text = ProjectionHead(text_inputs.width, hidden, out, **options)
-    return AlignmentModel(sensor, text, temperature=config.temperature_init, bias=config.bias_init)
+
+    @nnx.jit  # one program; outside of one each of two dozen operations is a program of its own
+    def towers() -> AlignmentModel:
+        options: dict[str, Any] = {"dropout": config.projection_dropout, "dtype": dtype, "rngs": nnx.Rngs(config.seed)}
+        sensor = ProjectionHead(features, hidden, out, **options)
+        text: BagOfWordsTower | ProjectionHead
+        if isinstance(text_inputs, WordVocabulary):
+            text = BagOfWordsTower(len(text_inputs.words), hidden, out, **options)
+        else:
+            text = ProjectionHead(text_inputs.width, hidden, out, **options)
+        return AlignmentModel(sensor, text, temperature=config.temperature_init, bias=config.bias_init)
+
+    return towers()
 
 
 @dataclass(frozen=True)
@@ -152,7 +156,7 @@ def load_run(run_dir: Path, step: Step = "best", config: TrainConfig | None = No
         config = read_config(run_dir / CONFIG_FILE).model_copy(update={"output_dir": run_dir})
     number, params, standardisation = load_model(run_dir, step)
     text_inputs = _trained_text_inputs(config, params, record["run"]["inputs"].get("texts", ""))
-    model = make_model(config, len(standardisation.mean_F), text_inputs)
+    model = nnx.eval_shape(lambda: make_model(config, len(standardisation.mean_F), text_inputs))
     nnx.update(model, nnx.State(params))
     return TrainedRun(config, number, model, standardisation, text_inputs)
 

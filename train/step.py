@@ -122,7 +122,13 @@ def init_state(
     Every process computes all of it and keeps the parts of its own devices.
     """
     layout = abstract_state(model, len(standardisation.mean_F), optimizer, config, mesh)
-    state = _first_state(nnx.to_pure_dict(nnx.state(model, nnx.Param)), standardisation, optimizer, config)
+    params = nnx.to_pure_dict(nnx.state(model, nnx.Param))
+
+    @jax.jit
+    def first_state(params: PyTree, standardisation: Standardisation) -> TrainState:
+        return _first_state(params, standardisation, optimizer, config)
+
+    state = first_state(params, standardisation)
     return jax.tree.map(_place, state, layout)
 
 

@@ -1,5 +1,7 @@
 """From a checkpoint's files to the arrays of a model, strictly: nothing missing, unknown or of another shape."""
 
+import math
+import mmap
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -15,6 +17,9 @@ from chronos_jax.checkpoints.weights import ReadWeight, Weight, nest, tensors_of
 
 Dtype = Literal["float32", "bfloat16"]
 NUMPY_DTYPES = {"float32": np.dtype(np.float32), "bfloat16": np.dtype(ml_dtypes.bfloat16)}
+
+CACHE_LINE = 64
+"""Bytes that a processor reads and writes at once."""
 
 
 class Stored(NamedTuple):
@@ -84,10 +89,29 @@ def open_params(
         raise CheckpointError.listing(f"the weights in {source.folder} do not fit their configuration", problems)
 
     def read(weight: Weight) -> np.ndarray:
-        array = np.empty(weight.model_shape, NUMPY_DTYPES[dtype])
+        array = _pages(weight.model_shape, NUMPY_DTYPES[dtype])
         for name, place in tensors_of(weight, array):
             tensor = files.read(name)
-            place[...] = tensor if adapter is None else adapter.merge(name, tensor)
+            _copy(tensor if adapter is None else adapter.merge(name, tensor), place)
         return array
 
     return read
+
+
+def _pages(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """An array of zeros that starts with a page: JAX's CPU devices take it over as it is, others would be copied.
+
+    Large arrays of NumPy's own are in huge pages, too, which take up to a second to get where memory is in pieces.
+    """
+    memory = mmap.mmap(-1, max(math.prod(shape) * dtype.itemsize, 1), access=mmap.ACCESS_COPY)
+    return np.frombuffer(memory, dtype, math.prod(shape)).reshape(shape)
+
+
+def _copy(tensor: np.ndarray, place: np.ndarray) -> None:
+    """Copies a tensor to where it belongs, some rows at a time: transposed at once, it takes three times as long.
+
+    So many rows that each line of the transposed array gets a whole cache line of them, but for the few beyond.
+    """
+    rows = CACHE_LINE // place.itemsize
+    for start in range(0, len(tensor), rows):
+        place[start : start + rows] = tensor[start : start + rows]

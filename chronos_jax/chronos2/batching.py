@@ -89,6 +89,11 @@ def variate_bucket(n: int) -> int:
     return -(-n // step) * step
 
 
+def groups_at_once(tokens: int, positions: int) -> int:
+    """How many groups of so many positions these tokens are enough for: a power of two, as are many users' batches."""
+    return 1 << (max(tokens // positions, 1).bit_length() - 1)
+
+
 def batches(
     tasks: Sequence[Task],
     groups: Sequence[Sequence[int]],
@@ -125,8 +130,7 @@ def batches(
     for (variates, patches), members in buckets.items():
         most = max(batch_size // variates, 1)
         if tokens_per_batch is not None:
-            fit = max(tokens_per_batch // (variates * (patches + appended_patches)), 1)
-            most = min(most, 1 << (fit.bit_length() - 1))  # a power of two: whole batches of users are filled by it
+            most = min(most, groups_at_once(tokens_per_batch, variates * (patches + appended_patches)))
         left = members
         while left:
             size = next_batch_size(len(left), most, shards)

@@ -1,6 +1,7 @@
 """`Chronos2Pipeline`: pretrained Chronos-2 for arrays and tables of any form (reference: chronos.chronos2.pipeline)."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -106,7 +107,11 @@ class Chronos2Pipeline(Pretrained):
         check_levels(levels)
         forecasts = self.predict(inputs, prediction_length, **predict_kwargs)
         self._warn_of_levels(levels)
-        return self._at_levels(forecasts, levels), [x[..., 0] for x in self._at_levels(forecasts, [0.5])]
+        whole_RxQxH = np.concatenate(forecasts)
+        ends = np.cumsum([len(x) for x in forecasts]).tolist()
+        rows_of_inputs = [slice(start, end) for start, end in pairwise([0, *ends])]
+        quantiles_RxHxL, median_RxH = self._at_levels(whole_RxQxH, levels), self._at_levels(whole_RxQxH, [0.5])[..., 0]
+        return [quantiles_RxHxL[rows] for rows in rows_of_inputs], [median_RxH[rows] for rows in rows_of_inputs]
 
     def predict_df(
         self,
@@ -193,8 +198,10 @@ class Chronos2Pipeline(Pretrained):
         warn_if_nothing_observed(tasks)
         self._warn_of_levels(levels)
         forecasts = forecast_tasks(self._runner, tasks, groups, horizon, length, batch_size, after_batch, progress)
-        median = np.stack(self._at_levels(forecasts, [0.5])).reshape(len(tasks), len(targets), length)
-        return forecast_frame(frame, targets, levels, median, np.stack(self._at_levels(forecasts, levels)))
+        whole_RxQxH, shape = np.concatenate(forecasts), (len(tasks), len(targets), length)
+        median_NxVxH = self._at_levels(whole_RxQxH, [0.5]).reshape(shape)
+        quantiles_NxVxHxL = self._at_levels(whole_RxQxH, levels).reshape(*shape, len(levels))
+        return forecast_frame(frame, targets, levels, median_NxVxH, quantiles_NxVxHxL)
 
     def embed(
         self,
@@ -326,17 +333,18 @@ class Chronos2Pipeline(Pretrained):
             )
 
     def _at_levels(
-        self, forecasts: list[Float[np.ndarray, "_ q horizon"]], levels: Sequence[float]
-    ) -> list[Float[np.ndarray, "_ horizon levels"]]:
+        self, forecasts_RxQxH: Float[np.ndarray, "r q horizon"], levels: Sequence[float]
+    ) -> Float[np.ndarray, "r horizon levels"]:
         """Forecasts at other quantile levels, which are then the last axis."""
-        at_levels = interpolate_quantiles(levels, self.quantiles, np.concatenate(forecasts))
-        rows = np.cumsum([len(x) for x in forecasts])[:-1]
-        return [np.ascontiguousarray(x) for x in np.split(at_levels.swapaxes(1, 2), rows)]
+        return np.ascontiguousarray(interpolate_quantiles(levels, self.quantiles, forecasts_RxQxH).swapaxes(1, 2))
 
 
 def _cut(tasks: list[Task], steps: int) -> list[Task]:
     """Tasks with the last steps of their histories."""
-    return [task._replace(history_VxT=task.history_VxT[:, -steps:]) for task in tasks]
+    return [
+        task if task.history_VxT.shape[1] <= steps else task._replace(history_VxT=task.history_VxT[:, -steps:])
+        for task in tasks
+    ]
 
 
 def _at_least_one(name: str, value: Any) -> int:

@@ -20,8 +20,12 @@ from chronos_jax.layers.stacking import unstack_blocks
 from chronos_jax.layers.tpu_attention import TpuAttention
 from chronos_jax.sharding import batch_shards, named_sharding
 
-CPU_TOKENS_PER_BATCH = 1024
-"""On a CPU, batches beyond this fall out of cache: 256 series of 512 steps took 3 times as long in one as in eight."""
+TOKENS_AT_ONCE = {"cpu": 1024, "tpu": 10240}
+"""Positions beyond which a batch falls out of the cache of a CPU, or out of the memory beside the core of a TPU.
+
+On a CPU, 256 series of 512 steps took 3 times as long in one batch as in eight. On a TPU v5e, 1,024 windows of 30
+positions at once move 18 times the bytes of main memory that they move in four batches (docs/performance.md).
+"""
 
 BATCHES_IN_FLIGHT = 2
 """The device computes one batch while the host prepares and reads the others."""
@@ -63,12 +67,12 @@ class Runner:
         self.config = config
         self.mesh = mesh
         devices = list(mesh.devices.flat) if mesh else jax.local_devices()
-        self._on_cpu = devices[0].platform == "cpu"
+        self._platform = devices[0].platform
         self._shards = batch_shards(mesh) if mesh else 1
         shardings = nest((weight, named_sharding(mesh, weight.axes)) for weight in table) if mesh else None
         self.params = jax.device_put(params, shardings)
-        model = with_params(abstract_model(config, dtype, mesh, devices[0].platform), self.params)
-        if self._on_cpu and (mesh is None or len(devices) == 1):
+        model = with_params(abstract_model(config, dtype, mesh, self._platform), self.params)
+        if self._platform == "cpu" and (mesh is None or len(devices) == 1):
             model.encoder.blocks = unstack_blocks(model.encoder.blocks, config.num_layers)
         graphdef, state = nnx.split(model)
         self.structure = Structure(graphdef)
@@ -77,7 +81,7 @@ class Runner:
     @property
     def tokens_at_once(self) -> int | None:
         """The most positions that the devices compute well side by side; None where more is always better."""
-        return CPU_TOKENS_PER_BATCH * self._shards if self._on_cpu else None
+        return tokens_at_once(self._platform, self._shards)
 
     def sharding(self, batch: Batch) -> NamedSharding | None:
         """How the arrays of a batch lie on the mesh: split by group, or, where a group fills all of it, by variate."""
@@ -143,6 +147,11 @@ def abstract_model(
     """The model without parameters; for TPUs with the attention that is made for them."""
     kernel = TpuAttention(mesh) if platform == "tpu" else None
     return nnx.eval_shape(lambda: Chronos2Model(config, dtype=dtype, rngs=nnx.Rngs(0), kernel=kernel))
+
+
+def tokens_at_once(platform: str, shards: int) -> int | None:
+    """The most positions that so many devices compute well side by side; None where more is always better."""
+    return TOKENS_AT_ONCE[platform] * shards if platform in TOKENS_AT_ONCE else None
 
 
 def with_params(model: Chronos2Model, params: dict[str, Any]) -> Chronos2Model:

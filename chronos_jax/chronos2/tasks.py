@@ -1,6 +1,7 @@
 """Every accepted form of input as a list of tasks (reference: chronos.chronos2.preprocess)."""
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +14,9 @@ DICTIONARY_KEYS = ("target", "past_covariates", "future_covariates")
 
 LARGEST = 1e17
 """Beyond this, the squares of a long series sum to more than float32 holds."""
+
+CHECKED_AT_ONCE = 256
+"""Tasks whose values are looked at together, as one array: one after another takes ten times as long."""
 
 DATAFRAME = "is a DataFrame: give it to predict_df, or its columns as arrays"
 
@@ -65,49 +69,67 @@ def as_tasks(inputs: Any, prediction_length: int) -> list[Task]:
                 f"an array of inputs must have 3 dimensions (inputs, variates, time), found shape {array.shape}; "
                 "pass a list for series of one input each"
             )
-        tasks = [_only_targets(x) for x in array]
+        tasks = [_only_targets(x, f"input {i}") for i, x in enumerate(array)]
     elif not isinstance(inputs, Sequence) or isinstance(inputs, str | bytes):
         raise TypeError(
             "inputs must be a 3-d array, a list of 1-d and 2-d arrays or a list of dictionaries, found "
             f"{type(inputs).__name__}"
         )
     elif any(isinstance(x, Mapping) for x in inputs):
-        tasks = _from_dictionaries(inputs, prediction_length)
+        found = _from_dictionaries(inputs, prediction_length)
+        tasks = [task._replace(name=f"input {i}") for i, task in enumerate(found)]
     else:
-        tasks = [_only_targets(_variates_by_time(x, f"input {i}")) for i, x in enumerate(inputs)]
+        tasks = [_only_targets(_variates_by_time(x, f"input {i}"), f"input {i}") for i, x in enumerate(inputs)]
     if not tasks:
         raise ValueError("inputs is empty; give at least one time series")
-    tasks = [task._replace(name=f"input {i}") for i, task in enumerate(tasks)]
     check_values(tasks)
     return tasks
 
 
 def check_values(tasks: list[Task]) -> None:
     """Raises ValueError for empty series and for values that are infinite or too large, naming the series."""
-    for task in tasks:
-        history, future, name = task.history_VxT, task.future_KxH, task.name
-        if not history.size:
-            raise ValueError(
-                f"{name} has shape {history.shape}; every input needs at least one variate and one time step, "
-                "which may be NaN"
-            )
-        large_V = (np.abs(history) > LARGEST).any(axis=1)
-        if large_V.any():
-            variate = int(large_V.argmax())
-            covariate = variate - task.num_targets
-            which = f"variate {variate}" if covariate < 0 else f"covariate {covariate}"
-            raise ValueError(f"{name}, {which} holds values that are infinite or beyond {LARGEST:g}; NaN means missing")
-        if (np.abs(future) > LARGEST).any():
-            raise ValueError(
-                f"the future covariates of {name} hold values that are infinite or beyond {LARGEST:g}; "
-                "NaN means unknown"
-            )
+    for some in _several(tasks):
+        values = _joined([x for task in some for x in (task.history_VxT, task.future_KxH)])
+        if (np.abs(values) > LARGEST).any() or not all(task.history_VxT.size for task in some):
+            for task in some:
+                _check_task(task)
+
+
+def _check_task(task: Task) -> None:
+    history, future, name = task.history_VxT, task.future_KxH, task.name
+    if not history.size:
+        raise ValueError(
+            f"{name} has shape {history.shape}; every input needs at least one variate and one time step, "
+            "which may be NaN"
+        )
+    large_V = (np.abs(history) > LARGEST).any(axis=1)
+    if large_V.any():
+        variate = int(large_V.argmax())
+        covariate = variate - task.num_targets
+        which = f"variate {variate}" if covariate < 0 else f"covariate {covariate}"
+        raise ValueError(f"{name}, {which} holds values that are infinite or beyond {LARGEST:g}; NaN means missing")
+    if (np.abs(future) > LARGEST).any():
+        raise ValueError(
+            f"the future covariates of {name} hold values that are infinite or beyond {LARGEST:g}; NaN means unknown"
+        )
+
+
+def _several(tasks: list[Task]) -> Iterator[list[Task]]:
+    for start in range(0, len(tasks), CHECKED_AT_ONCE):
+        yield tasks[start : start + CHECKED_AT_ONCE]
+
+
+def _joined(arrays: Iterable[Float[np.ndarray, "_ _"]]) -> Float[np.ndarray, " _"]:
+    """All values, one row after another."""
+    return np.concatenate([x.reshape(-1) for x in arrays])
 
 
 def as_float32(array: Any, name: str) -> Float[np.ndarray, "..."]:
     """A NumPy, JAX or PyTorch array, or nested lists of numbers, as float32. Raises TypeError for anything else."""
     try:
         converted = _as_array(array)
+        if converted.dtype == np.float32:
+            return converted
         if converted.dtype.kind in "SUMmc":
             raise TypeError(f"its type is {converted.dtype}")
         with np.errstate(over="ignore"):  # what overflows is infinite, and refused as that
@@ -119,12 +141,18 @@ def as_float32(array: Any, name: str) -> Float[np.ndarray, "..."]:
 def warn_if_nothing_observed(tasks: list[Task]) -> None:
     """Warns of targets in which nothing is observed: what the model says of them means nothing."""
     unseen = []
-    for task in tasks:
-        missing_V = np.isnan(task.history_VxT[: task.num_targets]).all(axis=1)
-        if missing_V.all():
-            unseen.append(task.name)
-        else:
-            unseen += [f"{task.name} (variate {v})" for v in np.flatnonzero(missing_V)]
+    for some in _several(tasks):
+        targets = [task.history_VxT[: task.num_targets] for task in some]
+        lengths_R = np.repeat([x.shape[1] for x in targets], [len(x) for x in targets])
+        observed = ~np.isnan(_joined(targets))
+        if np.logical_or.reduceat(observed, np.cumsum(lengths_R) - lengths_R).all():
+            continue
+        for task in some:
+            missing_V = np.isnan(task.history_VxT[: task.num_targets]).all(axis=1)
+            if missing_V.all():
+                unseen.append(task.name)
+            else:
+                unseen += [f"{task.name} (variate {v})" for v in np.flatnonzero(missing_V)]
     if unseen:
         shown = ", ".join(unseen[:10]) + (f" and {len(unseen) - 10} more" if len(unseen) > 10 else "")
         warn(f"nothing is observed in the target of {shown}: what comes out means nothing")
@@ -139,8 +167,8 @@ def _as_array(array: Any) -> np.ndarray:
     return np.asarray(array)
 
 
-def _only_targets(history_VxT: Float[np.ndarray, "v t"]) -> Task:
-    return Task(history_VxT, history_VxT.shape[0], np.empty((0, 0), np.float32))
+def _only_targets(history_VxT: Float[np.ndarray, "v t"], name: str) -> Task:
+    return Task(history_VxT, history_VxT.shape[0], np.empty((0, 0), np.float32), name)
 
 
 def _variates_by_time(x: Any, name: str) -> Float[np.ndarray, "v t"]:
@@ -194,10 +222,14 @@ def stack_tasks(
     The ids name the series.
     """
     past_CxR, future_KxF = encode_covariates(past, future, target_VxR, lengths_N, prediction_length)
-    histories = np.split(np.concatenate([target_VxR, past_CxR]), np.cumsum(lengths_N)[:-1], axis=1)
-    futures = np.split(future_KxF, len(histories), axis=1)
-    rows = zip(histories, futures, ids, strict=True)
-    return [Task(history, len(target_VxR), future, f"series {name!r}") for history, future, name in rows]
+    history_VxR = np.concatenate([target_VxR, past_CxR])
+    future_KxNxH = future_KxF.reshape(len(future_KxF), len(lengths_N), prediction_length)
+    ends = np.cumsum(lengths_N).tolist()
+    rows = enumerate(zip(pairwise([0, *ends]), ids, strict=True))
+    return [
+        Task(history_VxR[:, start:end], len(target_VxR), future_KxNxH[:, n], f"series {name!r}")
+        for n, ((start, end), name) in rows
+    ]
 
 
 def _from_prepared(x: Mapping[str, Any], index: int) -> Task:

@@ -34,7 +34,7 @@ def forecast_frame(
     rows_NxH = np.arange(series * steps).reshape(series, 1, steps)
     result = frame.horizon.iloc[np.repeat(rows_NxH, variates, axis=1).ravel()].reset_index(drop=True)
     columns: dict[str, Any] = {
-        "target_name": np.tile(np.repeat(target, steps), series),
+        "target_name": pd.Index(target).take(np.tile(np.repeat(np.arange(variates), steps), series)),
         "predictions": predictions_NxVxH.ravel(),
     }
     for index, level in enumerate(quantile_levels):

@@ -66,6 +66,15 @@ def test_a_run_has_a_checkpoint_when_one_is_whole(tmp_path: Path, save: Callable
     assert has_checkpoint(tmp_path)
 
 
+def test_nothing_is_compressed_and_no_file_says_where_arrays_were(tmp_path: Path) -> None:
+    weight = jnp.zeros(2**14)
+    with Checkpoints(tmp_path, keep_last=1) as checkpoints:
+        checkpoints.save(1, a_state(1)._replace(params={"weight": weight}), None)
+    files = [path for path in (tmp_path / "checkpoints" / "1").rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) > weight.nbytes
+    assert not [path for path in files if path.name == "_sharding"]
+
+
 def flip_a_bit(checkpoint: Path) -> None:
     path = max((path for path in checkpoint.rglob("d/*") if path.is_file()), key=lambda path: path.stat().st_size)
     content = bytearray(path.read_bytes())

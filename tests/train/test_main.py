@@ -1,4 +1,9 @@
 import json
+import os
+import re
+import subprocess
+import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -70,3 +75,20 @@ def test_the_command_trains_and_says_where_everything_is(
         assert (run_dir / name).exists()
         assert str(run_dir / name) in shown
     assert json.loads((run_dir / "config.json").read_text())["max_steps"] == 3
+
+
+def test_a_run_compiles_five_programs_of_its_own(tiny_config: Configure, tmp_path: Path) -> None:
+    file = tmp_path / "config.json"
+    file.write_text(tiny_config(evaluate=False, max_steps=4, val_interval=2).model_dump_json())
+    code = f"from train.__main__ import main; assert main(['--config', {str(file)!r}]) == 0"
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "JAX_LOG_COMPILES": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    compiled = Counter(re.findall(r"Finished XLA compilation of jit\((.+?)\) in", run.stderr))
+    own = ("towers", "first_state", "train_step", "validation_step", "finite_leaves")
+    assert {name: compiled.pop(name, 0) for name in own} == dict.fromkeys(own, 1)
+    assert compiled.total() <= 1  # Optax makes a zero

@@ -1,6 +1,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -39,6 +40,13 @@ def test_a_trained_run_embeds_windows_and_texts(tiny_config: Configure) -> None:
     assert run.embed_labels({}).shape == (0, 8)
     with pytest.raises(ValueError, match="labels without description: Nap"):
         run.embed_labels(wordings | {"Nap": []})
+
+
+def test_reading_a_run_compiles_nothing(tiny_config: Configure, caplog: pytest.LogCaptureFixture) -> None:
+    run_dir = train(tiny_config(max_steps=1)).run_dir
+    with jax.log_compiles():
+        load_run(run_dir)
+    assert "Compiling" not in caplog.text
 
 
 def test_text_embeddings_of_a_file_take_the_place_of_words(tiny_config: Configure, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from chronos_jax.chronos2.batching import batches, joint_groups
 from chronos_jax.chronos2.config import Chronos2Config
 from chronos_jax.chronos2.params import weight_table
 from chronos_jax.chronos2.random_weights import parse_random_name
-from chronos_jax.chronos2.runner import Structure, abstract_model
+from chronos_jax.chronos2.runner import Structure, abstract_model, tokens_at_once
 from chronos_jax.chronos2.tasks import Task
 from chronos_jax.layers.patching import num_patches
 from chronos_jax.sharding import batch_shards, make_mesh, named_sharding
@@ -142,7 +142,7 @@ def num_features(config: TrainConfig, data: DataShapes) -> int:
 
 
 def extraction(config: TrainConfig, data: DataShapes, mesh: Mesh) -> Program:
-    """One pass of the frozen encoder over `encoder_batch_size` windows, as `train.encoder` has the pipeline run it.
+    """A batch of the frozen encoder, as the pipeline cuts `encoder_batch_size` windows for these devices.
 
     Each process encodes on its own devices. The compiler wants all chips of a slice, so the program is that of all
     processes side by side, which is the same on each chip.
@@ -152,20 +152,25 @@ def extraction(config: TrainConfig, data: DataShapes, mesh: Mesh) -> Program:
     mesh = make_mesh(dict(local.shape) | {"data": -1}, list(mesh.devices.flat))
     sizes = encoder_config(config.chronos_model_name)
     dtype = jnp.bfloat16 if config.use_amp else jnp.float32
-    graphdef, state = nnx.split(abstract_model(sizes, dtype, mesh, mesh.devices.flat[0].platform))
+    shards, platform = batch_shards(local), mesh.devices.flat[0].platform
+    graphdef, state = nnx.split(abstract_model(sizes, dtype, mesh, platform))
     shardings = nest((weight, named_sharding(mesh, weight.axes)) for weight in weight_table(sizes))
     shapes = jax.tree.map(_shape, nnx.to_pure_dict(state), shardings)
 
     window = Task(np.zeros((data.variates, data.length), np.float32), data.variates, np.zeros((0, 0), np.float32))
     tasks = [window] * config.encoder_batch_size
     series = data.variates * config.encoder_batch_size
-    (batch,) = batches(
-        tasks,
-        joint_groups(tasks, series, cross_learning=False, group_ids=None),
-        sizes.patch_size,
-        series,
-        max_patches=num_patches(sizes.context_length, sizes.patch_size),
-        shards=batch_shards(local),
+    batch = next(
+        batches(
+            tasks,
+            joint_groups(tasks, series, cross_learning=False, group_ids=None),
+            sizes.patch_size,
+            series,
+            max_patches=num_patches(sizes.context_length, sizes.patch_size),
+            appended_patches=int(sizes.use_reg_token) + 1,
+            tokens_per_batch=tokens_at_once(platform, shards),
+            shards=shards,
+        )
     )
     arrays = batch.context_GxVxT, batch.variate_mask_GxV, batch.target_mask_GxV
     split = named_sharding(mesh, ("batch",))

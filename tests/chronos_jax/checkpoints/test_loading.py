@@ -1,6 +1,7 @@
 import json
 from pathlib import Path
 
+import jax
 import ml_dtypes
 import numpy as np
 import pytest
@@ -30,6 +31,28 @@ def test_arrays_are_stacked_and_transposed_as_the_table_says(checkpoint: Path, t
         np.testing.assert_array_equal(params["blocks"]["lin"]["kernel"][layer], tensors[f"block.{layer}.lin.weight"].T)
         np.testing.assert_array_equal(params["blocks"]["norm"]["scale"][layer], tensors[f"block.{layer}.norm.weight"])
     assert set(params) == {"embed", "blocks"}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("shape", [(1, 5), (16, 16), (33, 70), (100, 31)])
+def test_matrices_of_any_size_are_transposed(tmp_path: Path, shape: tuple[int, int], dtype):
+    tensor = np.random.default_rng(0).standard_normal(shape).astype(ml_dtypes.bfloat16).astype(np.float32)
+    save_file({"lin.weight": tensor, "lin.bias": tensor[0]}, tmp_path / SINGLE)
+    table = [
+        Weight("lin.weight", ("kernel",), shape, (None, None), transpose=True),
+        Weight("lin.bias", ("bias",), shape[1:], (None,)),
+    ]
+    params = load_params(resolve(tmp_path), table, dtype)
+    np.testing.assert_array_equal(params["kernel"].astype(np.float32), tensor.T)
+    np.testing.assert_array_equal(params["bias"].astype(np.float32), tensor[0])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_cpu_takes_the_arrays_over_without_a_copy(checkpoint: Path, table: list[Weight], dtype):
+    params = load_params(resolve(checkpoint), table, dtype)
+    on_device = jax.device_put(params, jax.devices("cpu")[0])
+    for array, taken in zip(jax.tree.leaves(params), jax.tree.leaves(on_device), strict=True):
+        assert taken.unsafe_buffer_pointer() == array.ctypes.data
 
 
 def test_shards_load_as_one_file_does(checkpoint: Path, sharded: Path, table: list[Weight]):

@@ -199,6 +199,20 @@ def test_what_is_wrong_with_the_input_is_said(inputs, error, message):
         as_tasks(inputs, 3)
 
 
+def test_what_is_wrong_is_found_among_many():
+    inputs = [np.ones(3, np.float32)] * 700
+    with pytest.raises(ValueError, match=r"^input 600, variate 0 holds values that are infinite"):
+        as_tasks([*inputs[:600], np.array([1, -np.inf], np.float32), *inputs[601:]], 0)
+    with pytest.raises(ValueError, match=r"^input 255 has shape \(1, 0\)"):
+        as_tasks([*inputs[:255], np.empty(0, np.float32), *inputs], 0)
+    ahead = Task(np.ones((1, 3), np.float32), 0, np.array([[1e18]], np.float32), "the last")
+    with pytest.raises(ValueError, match=r"^the future covariates of the last"):
+        as_tasks([*as_tasks(inputs, 0), ahead], 0)
+    unseen = np.array([[1, 2], [np.nan, np.nan]], np.float32)
+    with pytest.warns(UserWarning, match=r"target of input 100 \(variate 1\), input 699: what"):
+        warn_if_nothing_observed(as_tasks([*inputs[:100], unseen, *inputs[101:699], unseen[1]], 0))
+
+
 def test_targets_with_nothing_observed_are_named():
     seen, unseen = np.zeros((1, 3), np.float32), np.full((1, 3), np.nan, np.float32)
     half = known_nothing(np.concatenate([seen, unseen]))

@@ -1,0 +1,108 @@
+"""Numbers as they were recorded, and what has become of them. Of all of them, less is better."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from chronos_jax.replacing import replacing
+
+TOLERANCE = 0.005
+"""Of numbers that a compiler decides, as a share: its releases differ in how they fuse and copy."""
+
+Verdict = Literal["same", "better", "worse", "not recorded", "not counted", "other compiler"]
+GATING: tuple[Verdict, ...] = ("worse", "not recorded", "not counted")
+
+
+class Counts(NamedTuple):
+    """Numbers by name, and what they depend on.
+
+    Attributes:
+        plain: By the code alone; any that is higher is worse.
+        compiled: By the compiler for CPUs as well; worse where beyond the tolerance.
+        tpu: By the compiler for TPUs; None where it was not asked.
+        jax: Version, which decides both compilers.
+    """
+
+    plain: Mapping[str, float]
+    compiled: Mapping[str, float]
+    tpu: Mapping[str, float] | None
+    jax: str
+
+
+class Row(NamedTuple):
+    """One number, now and as recorded."""
+
+    name: str
+    recorded: float | None
+    found: float | None
+    verdict: Verdict
+
+
+def compare(recorded: Counts, found: Counts) -> list[Row]:
+    """Every number of either; those for TPUs only where both have them or `found` has.
+
+    Numbers of a compiler other than the recorded one get the verdict "other compiler" unless they are the same.
+    """
+    same_compiler = recorded.jax == found.jax
+    rows = _rows(recorded.plain, found.plain, 0.0, same_compiler=True)
+    rows += _rows(recorded.compiled, found.compiled, TOLERANCE, same_compiler)
+    if found.tpu is not None:
+        rows += _rows(recorded.tpu or {}, found.tpu, TOLERANCE, same_compiler)
+    return rows
+
+
+def _rows(
+    recorded: Mapping[str, float], found: Mapping[str, float], tolerance: float, same_compiler: bool
+) -> list[Row]:
+    rows = []
+    for name in dict.fromkeys([*recorded, *found]):
+        before, now = recorded.get(name), found.get(name)
+        verdict: Verdict
+        if before is None:
+            verdict = "not recorded"
+        elif now is None:
+            verdict = "not counted"
+        elif abs(now - before) <= tolerance * before + 1e-9:
+            verdict = "same"
+        elif not same_compiler:
+            verdict = "other compiler"
+        else:
+            verdict = "better" if now < before else "worse"
+        rows.append(Row(name, before, now, verdict))
+    return rows
+
+
+def table(rows: list[Row]) -> str:
+    """In plain text, the numbers in columns."""
+    cells = [("", "recorded", "now", "")]
+    cells += [(row.name, _number(row.recorded), _number(row.found), row.verdict) for row in rows]
+    names, befores, nows = (max(len(cell[column]) for cell in cells) for column in range(3))
+    return "\n".join(f"{a:{names}}  {b:>{befores}}  {c:>{nows}}  {d}".rstrip() for a, b, c, d in cells)
+
+
+def _number(number: float | None) -> str:
+    if number is None:
+        return "–"
+    return f"{number:,}" if isinstance(number, int) else f"{number:,.0f}" if number >= 1000 else f"{number:.3f}"
+
+
+def read(path: Path) -> Counts:
+    """What was recorded.
+
+    Raises:
+        FileNotFoundError: Nothing was.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"nothing is recorded in {path}: record what is now with --write")
+    return Counts(**json.loads(path.read_text()))
+
+
+def write(path: Path, found: Counts) -> None:
+    """Records numbers; those for TPUs stay where there are none among them and the version of JAX is the same."""
+    content: dict[str, Any] = found._asdict()
+    if found.tpu is None and path.is_file() and (before := read(path)).jax == found.jax:
+        content["tpu"] = before.tpu
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as beside:
+        beside.write_text(json.dumps(content, indent=1) + "\n")

@@ -1,0 +1,1 @@
+"""Ours and the PyTorch reference on one machine, in alternation."""

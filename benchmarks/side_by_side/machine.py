@@ -1,0 +1,97 @@
+"""What a result depends on besides the code: device, processor, versions. In a process of its own, which ends.
+
+python -m benchmarks.side_by_side.machine
+"""
+
+import json
+import os
+import platform
+import subprocess
+import time
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal
+
+from benchmarks.side_by_side.loading import Device, environment
+from benchmarks.side_by_side.sides import ROOT, SideError, module
+
+PACKAGES = ("jax", "jaxlib", "flax", "numpy", "torch", "transformers", "chronos-forecasting")
+COPIED_BYTES = 2**28
+
+
+def facts(device: Device | Literal["auto"]) -> dict[str, Any]:
+    """The device that the sides will use, and what is to be known of it.
+
+    Args:
+        device: The one asked for; "auto" for JAX's default.
+
+    Returns:
+        "device": "cpu" or "gpu"; "machine": processor, processors available, memory, name of the device, the rate at
+        which JAX copies a large array on it in GB/s; "versions": of Python and packages, and this project's commit.
+
+    Raises:
+        SideError: There is no such device.
+    """
+    done = subprocess.run(module("machine"), capture_output=True, text=True, cwd=ROOT, env=environment(device))
+    if done.returncode:
+        raise SideError(f"JAX has no device {device!r}:\n{done.stderr[-2000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found | {"commit": _commit()}
+
+
+def _commit() -> str:
+    """Of the checkout, with a mark where files differ from it; empty where there is no git."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, cwd=ROOT).stdout.strip()
+    except FileNotFoundError:
+        return ""
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def _copy_rate() -> float:
+    """GB/s read and written together, best of several."""
+    import jax
+    import jax.numpy as jnp
+
+    negative = jax.jit(jnp.negative)
+    array = jnp.ones(COPIED_BYTES // 4, jnp.float32)
+    negative(array).block_until_ready()
+    seconds = []
+    for _ in range(5):
+        start = time.perf_counter()
+        negative(array).block_until_ready()
+        seconds.append(time.perf_counter() - start)
+    return 2 * COPIED_BYTES / min(seconds) / 1e9
+
+
+def main() -> None:
+    """Prints the facts as JSON."""
+    import jax
+
+    machine = {
+        "processor": _processor(),
+        "cpus": len(os.sched_getaffinity(0)),
+        "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+        "device": jax.devices()[0].device_kind,
+        "copy_gb_per_second": round(_copy_rate(), 1),
+    }
+    print(json.dumps({"device": jax.default_backend(), "machine": machine, "versions": _versions()}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""Alternation, and what is said of measurements: medians, least values, and ratios with their spread."""
+
+import statistics
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+Run = Mapping[str, Any]
+"""One measurement: "seconds", and what else was measured."""
+
+Runs = Mapping[str, Sequence[Run]]
+"""All measurements, by the name of what ran."""
+
+
+class Ratio(NamedTuple):
+    """A ratio of medians, and the lowest and highest ratio of two measurements that were taken in one turn."""
+
+    value: float
+    lowest: float
+    highest: float
+
+
+def alternating(
+    runs: Mapping[str, Callable[[], Run]], repeats: int, advance: Callable[[str], object]
+) -> dict[str, list[Run]]:
+    """What each of these measured in `repeats` turns: in this order, then in the reverse, and so on.
+
+    Args:
+        runs: By name.
+        repeats: Turns, in each of which everyone runs once.
+        advance: Called after every run, with its name.
+    """
+    results: dict[str, list[Run]] = {name: [] for name in runs}
+    for turn in range(repeats):
+        for name in list(runs)[:: 1 if turn % 2 == 0 else -1]:
+            results[name].append(runs[name]())
+            advance(name)
+    return results
+
+
+def values(runs: Sequence[Run], key: str = "seconds") -> Iterator[float]:
+    """One number of each measurement."""
+    return (float(run[key]) for run in runs)
+
+
+def ratio(numerators: Sequence[Run], denominators: Sequence[Run], key: str = "seconds") -> Ratio:
+    """Of one number of two that took turns."""
+    paired = [a / b for a, b in zip(values(numerators, key), values(denominators, key), strict=True)]
+    medians = [statistics.median(values(runs, key)) for runs in (numerators, denominators)]
+    return Ratio(medians[0] / medians[1], min(paired), max(paired))
+
+
+def difference(ours: np.ndarray, reference: np.ndarray) -> float:
+    """The largest difference as a share of the reference's largest value; infinite for unequal shapes or NaN."""
+    if ours.shape != reference.shape or not np.isfinite(ours).all():
+        return float("inf")
+    return float(np.abs(ours - reference).max() / np.abs(reference).max())

@@ -1,0 +1,88 @@
+"""One case from its processes to its result."""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from benchmarks.side_by_side.cases import CASES, START, TRAINING
+from benchmarks.side_by_side.loading import SIDES, Setting
+from benchmarks.side_by_side.measuring import Runs, alternating, difference
+from benchmarks.side_by_side.outcome import outcome, tolerance
+from benchmarks.side_by_side.sides import Served
+from benchmarks.side_by_side.training import Training, train_both
+
+
+class Asked(NamedTuple):
+    """What of a case is wanted: turns, whether the reference runs under torch.compile too, and how long training is."""
+
+    repeats: int
+    compiled: bool
+    training: Training
+
+
+Advance = Callable[[str], object]
+
+
+def run_case(case: str, size: str, setting: Setting, asked: Asked, room: Path, advance: Advance) -> dict[str, Any]:
+    """Measures a case.
+
+    Args:
+        case: Key of `cases.CASES`.
+        size: Of the model in the setting's folder, as `chronos_jax.chronos2.random_weights.SIZES` names it.
+        setting: Checkpoint, device and type.
+        asked: What of it.
+        room: Folder for logs, answers and runs.
+        advance: Called with the name of what was done, after each warm-up and each measurement.
+
+    Returns:
+        "runs", all measurements by side; "difference" of the answers, its value and its tolerance; what else there is
+        to know, such as "threads"; and what `outcome.outcome` makes of them.
+
+    Raises:
+        SideError: A process ended too early.
+    """
+    flops = _flops(case, size)
+    if case == START:
+        runs, more = _starts(setting, asked.repeats, room, advance)
+    elif case == TRAINING:
+        runs, more = train_both(setting, asked.training, asked.repeats, room, advance)
+    else:
+        runs, more = _served(case, setting, asked, room, advance)
+    return {
+        "title": CASES[case].title,
+        **outcome(CASES[case], runs, setting.device, setting.dtype, flops),
+        "difference": {"value": more.pop("difference"), "tolerance": tolerance(CASES[case], setting.dtype)},
+        **more,
+        "runs": runs,
+    }
+
+
+def _served(case: str, setting: Setting, asked: Asked, room: Path, advance: Advance) -> tuple[Runs, dict[str, Any]]:
+    sides = SIDES if asked.compiled else SIDES[:2]
+    with ExitStack() as stack:
+        served = [stack.enter_context(Served(side, case, setting, room)) for side in sides]
+        extra = [stack.enter_context(Served("chronos_jax", case, setting, room, call)) for call in CASES[case].ours_too]
+        first_calls = {}
+        for one in served + extra:
+            first_calls[one.name] = one.warm_up(save=one in served)
+            advance(f"{one.name} warmed up")
+        ours, *references = (one.answer() for one in served)
+        apart = max(difference(ours, reference) for reference in references)
+        runs = alternating({one.name: one.measure for one in served + extra}, asked.repeats, advance)
+        threads = {one.name: one.threads for one in served}
+    return runs, {"difference": apart, "threads": threads, "first_call_seconds": first_calls}
+
+
+def _starts(setting: Setting, repeats: int, room: Path, advance: Advance) -> tuple[Runs, dict[str, Any]]:
+    from benchmarks.side_by_side.starts import answers, starts
+
+    runs = alternating(starts(setting, room), repeats, advance)
+    return runs, {"difference": difference(*answers(room))}
+
+
+def _flops(case: str, size: str) -> int | None:
+    from chronos_jax.chronos2.random_weights import SIZES
+
+    count = CASES[case].flops
+    return None if count is None else count(SIZES[size])

@@ -1,0 +1,124 @@
+"""What embeddings and forecasts move on a chip of a TPU slice, by the TPU compiler, which needs no TPU.
+
+    TPU_LIBRARY_PATH=…/libtpu.so python -m benchmarks.tpu_traffic [--cases embed-64 …] [--write]
+
+Of the plain port (`benchmarks.plain_encoder`) and of ours, in bfloat16, for each chip's share of windows or series; a
+minute or two for a case. Numbers go into benchmarks/results/tpu_traffic.json, where those of cases that are not run
+stay; `--write` puts the table of all into docs/performance.md, and with `--cases` alone nothing is compiled for it.
+Bytes accessed are the compiler's own count: what instructions read and write, also in scratch memory, arrays filled up
+to whole tiles. It takes the body of a loop once, so it is of the program with its loops unrolled. Products are those
+outside of kernels written by hand. Needs `libtpu` (pip install libtpu, or TPU_LIBRARY_PATH).
+"""
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from benchmarks.pages import check_place, write_between
+from chronos_jax.replacing import replacing
+from train.compilation.topology import ENVIRONMENT, REQUIRED, topology_devices
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "performance.md"
+PLACE = "tpu traffic", "benchmarks.tpu_traffic --write"
+RESULTS = ROOT / "benchmarks" / "results" / "tpu_traffic.json"
+
+# Name → groups on a chip, variates, steps, horizon (none: embeddings).
+CASES: dict[str, tuple[int, int, int, int | None]] = {
+    **{f"embed-{windows}": (windows, 5, 50, None) for windows in (16, 64, 256, 1024)},
+    "forecast-256": (256, 1, 512, 64),
+    "long-context": (8, 1, 8192, 64),
+}
+
+
+def measured(names: list[str], size: str, topology: str) -> dict[str, Any]:
+    """Case → what it is, and the costs of both sides by name, None where one does not fit."""
+    import jax
+
+    from benchmarks.tpu_programs import Work, costs
+    from chronos_jax.chronos2.random_weights import SIZES
+    from chronos_jax.sharding import make_mesh
+
+    mesh = make_mesh(devices=topology_devices(topology))
+    results = {}
+    for name in names:
+        print(f"compiling {name} for {topology} …", file=sys.stderr, flush=True)
+        work = Work(*CASES[name])
+        sides = costs(work, f"random:{size}", SIZES[size], mesh)
+        results[name] = {
+            "work": work.__dict__,
+            "size": size,
+            "topology": topology,
+            "jax": jax.__version__,
+            **{side: None if cost is None else cost._asdict() for side, cost in sides.items()},
+        }
+        print(table({name: results[name]}).splitlines()[2], file=sys.stderr, flush=True)
+    return results
+
+
+def table(results: dict[str, Any]) -> str:
+    """In Markdown: a row for each case, everything per chip, bytes accessed and moved also per window or series."""
+    lines = [
+        "| on each chip | bytes accessed a window or series, plain → ours | ratio | main memory, plain → ours | ratio "
+        "| temporaries, plain → ours | products |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for case in results.values():
+        plain, ours, work = case["plain"], case["ours"], case["work"]
+        cells = [_words(work)]
+        for key in ("bytes_accessed", "memory_traffic"):
+            cells += [_arrow(plain, ours, key, work["groups"]), _ratio(plain, ours, key)]
+        cells += [_arrow(plain, ours, "temporaries", 1), "–" if ours is None else f"{ours['flops'] / 1e9:,.0f} GFLOP"]
+        lines.append(f"| {' | '.join(cells)} |")
+    made = {(case["size"], case["topology"], case["jax"]) for case in results.values()}
+    lines += ["", *(f"{size} in bfloat16, for {topology}, jax {version}." for size, topology, version in sorted(made))]
+    return "\n".join(lines) + "\n"
+
+
+def _words(work: dict[str, Any]) -> str:
+    shape = f"{work['groups']:,} × {work['variates']} × {work['steps']:,}"
+    return f"embed, {shape}" if work["horizon"] is None else f"forecast, {shape} → {work['horizon']}"
+
+
+def _arrow(plain: dict[str, int] | None, ours: dict[str, int] | None, key: str, groups: int) -> str:
+    sides = ["does not fit" if side is None else f"{side[key] / groups / 1e6:,.1f}" for side in (plain, ours)]
+    return f"{' → '.join(sides)} MB"
+
+
+def _ratio(plain: dict[str, int] | None, ours: dict[str, int] | None, key: str) -> str:
+    return "–" if plain is None or ours is None else f"{plain[key] / ours[key]:.1f} ×"
+
+
+def main() -> None:
+    """Runs the command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cases", nargs="*", choices=CASES, default=list(CASES), help="default: all")
+    parser.add_argument("--size", default="chronos-2", help="chronos-2, chronos-2-small or tiny")
+    parser.add_argument("--topology", default="v5e:2x4")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="default: benchmarks/results/tpu_traffic.json")
+    parser.add_argument("--write", action="store_true", help="write the table into docs/performance.md")
+    options = parser.parse_args()
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    os.environ.update(REQUIRED)
+    if options.write:
+        check_place(PAGE, *PLACE)  # before anything that takes minutes
+    known = json.loads(options.results.read_text()) if options.results.exists() else {}
+    same = ("size", options.size), ("topology", options.topology)
+    known = {name: case for name, case in known.items() if all(case[key] == value for key, value in same)}
+    if options.cases:
+        known |= measured(options.cases, options.size, options.topology)
+    results = {name: known[name] for name in CASES if name in known}
+    options.results.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(options.results) as beside:
+        beside.write_text(json.dumps(results, indent=1) + "\n")
+    print(table(results))
+    if options.write:
+        write_between(PAGE, *PLACE, table(results))
+
+
+if __name__ == "__main__":
+    main()
