@@ -53,6 +53,7 @@ def measured(names: list[str], size: str, topology: str) -> dict[str, Any]:
             "size": size,
             "topology": topology,
             "jax": jax.__version__,
+            "command": f"python -m benchmarks.tpu_traffic --size {size} --topology {topology} --cases {name}",
             **{side: None if cost is None else cost._asdict() for side, cost in sides.items()},
         }
         print(table({name: results[name]}).splitlines()[2], file=sys.stderr, flush=True)
@@ -108,7 +109,8 @@ def main() -> None:
         check_place(PAGE, *PLACE)  # before anything that takes minutes
     known = json.loads(options.results.read_text()) if options.results.exists() else {}
     same = ("size", options.size), ("topology", options.topology)
-    known = {name: case for name, case in known.items() if all(case[key] == value for key, value in same)}
+    if any(case[key] != value for case in known.values() for key, value in same):
+        parser.error(f"{options.results} has results of another size or topology: name another file with --results")
     if options.cases:
         known |= measured(options.cases, options.size, options.topology)
     results = {name: known[name] for name in CASES if name in known}

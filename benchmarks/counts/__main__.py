@@ -15,12 +15,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.pages import check_place, write_between
 from train.compilation.topology import ENVIRONMENT, REQUIRED, topology_devices
 
 if TYPE_CHECKING:
     from benchmarks.counts.recorded import Counts
 
 RESULTS = Path(__file__).parents[1] / "results" / "counts.json"
+PAGE = Path(__file__).parents[2] / "docs" / "performance.md"
+PLACE = "counts", "benchmarks.counts --tpu --write"
 SIZE = "chronos-2"
 TPU_CASE, TOPOLOGY = "embed-64", "v5e:2x4"
 
@@ -74,19 +77,23 @@ def main() -> int:
     for name, value in ENVIRONMENT.items():  # JAX and the TPU compiler read them as they start
         os.environ.setdefault(name, value)
     os.environ.update(REQUIRED)
-    from benchmarks.counts.recorded import read, write
+    from benchmarks.counts.recorded import markdown, read, write
 
     try:  # before anything that takes long
         if options.tpu:
             topology_devices(TOPOLOGY)
         if not options.write:
             recorded = read(options.results)
-    except (FileNotFoundError, ModuleNotFoundError) as error:
+        elif options.results == RESULTS:
+            check_place(PAGE, *PLACE)
+    except (FileNotFoundError, ModuleNotFoundError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     found = count(options.tpu)
     if options.write:
         write(options.results, found)
+        if options.results == RESULTS:
+            write_between(PAGE, *PLACE, markdown(found))
         recorded = read(options.results)
     return report(recorded, found)
 

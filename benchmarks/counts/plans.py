@@ -93,7 +93,7 @@ class _PlannedError(Exception):
 
 
 def plan(call: Callable[[Chronos2Pipeline], object], config: Chronos2Config, *, on_cpu: bool = True) -> Plan:
-    """What a call of a pipeline of this configuration would compute on a CPU, or on an accelerator."""
+    """What a call of a pipeline of this configuration would compute on a CPU, or on a GPU."""
     pipeline = Chronos2Pipeline.from_pretrained("random:tiny")
     pipeline.config = pipeline._runner.config = config
     run = Runner.run

@@ -23,9 +23,9 @@ NECESSARY: dict[str, Callable[[Chronos2Config], int]] = {
 
 
 def padding(config: Chronos2Config, cases: tuple[str, ...] = PADDED) -> dict[str, float]:
-    """Case → positions computed for each that is needed, on a CPU and on an accelerator, and shapes of batches."""
+    """Case → positions computed for each that is needed, on a CPU and on a GPU, and shapes of batches."""
     found: dict[str, float] = {}
-    for device, on_cpu in {"CPU": True, "accelerator": False}.items():
+    for device, on_cpu in {"CPU": True, "GPU": False}.items():
         for name in cases:
             planned = plan(_call(name), config, on_cpu=on_cpu)
             padded = planned.tokens_computed / planned.tokens_needed

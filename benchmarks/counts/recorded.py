@@ -10,8 +10,11 @@ from chronos_jax.replacing import replacing
 TOLERANCE = 0.005
 """Of numbers that a compiler decides, as a share: its releases differ in how they fuse and copy."""
 
-Verdict = Literal["same", "better", "worse", "not recorded", "not counted", "other compiler"]
-GATING: tuple[Verdict, ...] = ("worse", "not recorded", "not counted")
+PLAUSIBLE = 0.95
+"""Least share of the operations needed that a program is seen to compute: some of attention is no product."""
+
+Verdict = Literal["same", "better", "worse", "not recorded", "not counted", "other compiler", "too little"]
+GATING: tuple[Verdict, ...] = ("worse", "not recorded", "not counted", "too little")
 
 
 class Counts(NamedTuple):
@@ -59,7 +62,9 @@ def _rows(
     for name in dict.fromkeys([*recorded, *found]):
         before, now = recorded.get(name), found.get(name)
         verdict: Verdict
-        if before is None:
+        if now is not None and name.startswith("operations computed") and now < PLAUSIBLE:
+            verdict = "too little"  # the compiler has put products where they are not seen
+        elif before is None:
             verdict = "not recorded"
         elif now is None:
             verdict = "not counted"
@@ -81,6 +86,25 @@ def table(rows: list[Row]) -> str:
     return "\n".join(f"{a:{names}}  {b:>{befores}}  {c:>{nows}}  {d}".rstrip() for a, b, c, d in cells)
 
 
+def markdown(found: Counts) -> str:
+    """What programs compute and move beyond what is needed, a row for each case, for the documentation."""
+    columns = {
+        "operations per operation needed": "operations computed per operation needed: ",
+        "bytes per position": "bytes moved per position needed: ",
+        "positions per position needed": "CPU, positions computed per position needed: ",
+        "the same on a GPU": "GPU, positions computed per position needed: ",
+    }
+    numbers = {**found.plain, **found.compiled}
+    cases = dict.fromkeys(
+        name.split(": ")[1] for name in numbers if ": " in name and name.startswith(tuple(columns.values()))
+    )
+    lines = [f"| case | {' | '.join(columns)} |", "| --- |" + " ---: |" * len(columns)]
+    for case in cases:
+        cells = (numbers.get(prefix + case) for prefix in columns.values())
+        lines.append(f"| {case} | {' | '.join('' if x is None else _number(float(x)) for x in cells)} |")
+    return "\n".join(lines) + f"\n\nchronos-2 in float32, jax {found.jax}.\n"
+
+
 def _number(number: float | None) -> str:
     if number is None:
         return "–"
@@ -92,15 +116,20 @@ def read(path: Path) -> Counts:
 
     Raises:
         FileNotFoundError: Nothing was.
+        ValueError: The file is none of these.
     """
     if not path.is_file():
         raise FileNotFoundError(f"nothing is recorded in {path}: record what is now with --write")
-    return Counts(**json.loads(path.read_text()))
+    try:
+        content = json.loads(path.read_text())
+        return Counts(*(content[key] for key in Counts._fields))
+    except (ValueError, LookupError, TypeError) as error:
+        raise ValueError(f"{path} is no record of counts ({error!r}): put it back") from error
 
 
 def write(path: Path, found: Counts) -> None:
     """Records numbers; those for TPUs stay where there are none among them and the version of JAX is the same."""
-    content: dict[str, Any] = found._asdict()
+    content: dict[str, Any] = {"command": "python -m benchmarks.counts --tpu --write", **found._asdict()}
     if found.tpu is None and path.is_file() and (before := read(path)).jax == found.jax:
         content["tpu"] = before.tpu
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -10,8 +10,9 @@ largest value, and the exit code is 1 where rounding does not explain it. Every 
 benchmarks/results, beside the results of other cases that are there. Needs PyTorch and chronos-forecasting (the `test`
 extra).
 
-On a GPU, float32 products are exact on both sides (jax_default_matmul_precision is "highest"), the reference uses its
-default attention (SDPA), and memory is that of the device.
+On a GPU it needs PyTorch for CUDA and jax[cuda] in place of the CPU builds; it has not been run on one. There float32
+products are exact on both sides (jax_default_matmul_precision is "highest"), the reference uses its default attention
+(SDPA), and memory is that of the device since the process began, without preallocation.
 
 Cases:
 """
@@ -28,18 +29,20 @@ from pathlib import Path
 
 from rich.progress import Progress, TaskID
 
-from benchmarks.pages import write_between
-from benchmarks.side_by_side.cases import CASES, TRAINING
+from benchmarks.pages import check_place, write_between
+from benchmarks.side_by_side.cases import CASES, START, TRAINING
 from benchmarks.side_by_side.loading import Setting
-from benchmarks.side_by_side.machine import facts
+from benchmarks.side_by_side.machine import commit, facts
 from benchmarks.side_by_side.results import FOLDER, PREFIX, read_results, results_file, save_case
 from benchmarks.side_by_side.running import Asked, run_case
 from benchmarks.side_by_side.sides import ROOT, SideError
-from benchmarks.side_by_side.table import HEADINGS, RULE, compact_table, full_table, lines
+from benchmarks.side_by_side.table import HEADINGS, RULE, agrees, compact_table, full_table, lines
 from benchmarks.side_by_side.training import Training
 from chronos_jax.progress import progress_bar
 
 SIZES = ("chronos-2", "chronos-2-small", "tiny")
+PAGES = ROOT / "docs" / "performance.md", ROOT / "README.md"
+PLACE = "speed", "benchmarks.side_by_side --write"
 
 
 def compare(options: argparse.Namespace, command: str) -> bool:
@@ -48,6 +51,9 @@ def compare(options: argparse.Namespace, command: str) -> bool:
     Raises:
         SideError: A process ended too early, or there is no such device.
     """
+    import jax
+
+    jax.config.update("jax_platforms", "cpu")  # of this process, which measures: the device belongs to the sides
     found = facts(options.device)
     device = found["device"]
     path = results_file(options.results, options.size, options.dtype, device)
@@ -62,6 +68,7 @@ def compare(options: argparse.Namespace, command: str) -> bool:
         setting = Setting(_checkpoint(Path(room), options.size), device, options.dtype)
         for case in options.cases:
             task = progress.add_task(case, total=None, done="starting")
+            before = commit()
             own_room = Path(tempfile.mkdtemp(prefix=f"{case}-", dir=room))
             result = run_case(case, options.size, setting, asked, own_room, partial(_advance, progress, task))
             progress.remove_task(task)
@@ -70,9 +77,14 @@ def compare(options: argparse.Namespace, command: str) -> bool:
                 "date": datetime.now(UTC).isoformat(timespec="seconds"),
                 "options": {key: value for key, value in asked._asdict().items() if key != "training"},
             }
-            save_case(path, case, result | told | {key: found[key] for key in ("machine", "versions")})
+            if (now := commit()) != before:
+                raise SideError(
+                    f"the checkout changed from {before} to {now} while {case} was measured: measure it again"
+                )
+            versions = found["versions"] | {"commit": now}
+            save_case(path, case, result | told | {"machine": found["machine"], "versions": versions})
             print(*lines(result), sep="\n", flush=True)
-            same &= result["difference"]["value"] <= result["difference"]["tolerance"]
+            same &= agrees(result)
     print(f"\nsaved in {path}")
     return same
 
@@ -86,10 +98,13 @@ def write_pages(folder: Path, pages: Sequence[Path]) -> None:
     files = [read_results(path) for path in sorted(folder.glob(f"{PREFIX}_*.json"))]
     if not files:
         raise ValueError(f"no results in {folder}: measure some cases first")
+    for results in files:
+        if wrong := [case for case, result in results["cases"].items() if not agrees(result)]:
+            raise ValueError(f"{results['size']}: answers to {', '.join(wrong)} differ by more than rounding")
     files.sort(key=lambda results: (results["device"], SIZES.index(results["size"]), results["dtype"]))
     for page in pages:
         text = compact_table(files) if page is not pages[0] else "\n".join(map(full_table, files))
-        write_between(page, "speed", "benchmarks.side_by_side --write", text)
+        write_between(page, *PLACE, text)
 
 
 def _advance(progress: Progress, task: TaskID, done: str) -> None:
@@ -136,6 +151,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--results", type=Path, default=FOLDER, help="folder of the JSON files")
     parser.add_argument("--write", action="store_true", help="put saved results into docs/performance.md and README.md")
     options = parser.parse_args(arguments)
+    if options.compile and (apart := {START, TRAINING} & set(options.cases)):
+        parser.error(f"--compile is not for {' and '.join(sorted(apart))}: name other cases with --cases")
     for name in ("repeats", "windows", "epochs", "reference_epochs"):
         if getattr(options, name) < 1:
             parser.error(f"--{name} must be at least 1, found {getattr(options, name)}")
@@ -147,9 +164,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     options = parse(given)
     try:
+        if options.write:  # before anything that takes long
+            for page in PAGES:
+                check_place(page, *PLACE)
         same = not options.cases or compare(options, shlex.join(["python", "-m", "benchmarks.side_by_side", *given]))
         if options.write:
-            write_pages(options.results, [ROOT / "docs" / "performance.md", ROOT / "README.md"])
+            write_pages(options.results, PAGES)
     except (SideError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -31,7 +31,8 @@ class Case:
         title: What is done.
         ratio: Targets for seconds of the reference over ours.
         make: Prepares inputs, apart from the clock, and returns what is timed; None for cases that are processes.
-        ours_too: Makes further calls, by name, which our side alone runs, each in a process of its own.
+        ours_too: Makes further calls, by name, which our side alone runs, each in a process of its own; the reference's
+            side those whose names begin with "reference".
         memory: Targets for our peak memory over the reference's.
         share: Targets for our share of the rate of a plain matrix product; only with "product" among `ours_too`.
         overhead: Targets for the time beyond that of "arrays" among `ours_too`, as a share of it.
@@ -68,6 +69,12 @@ def _product() -> Call:
     return make_product()
 
 
+def _torch_product() -> Call:
+    from benchmarks.side_by_side.product import make_torch_product
+
+    return make_torch_product()
+
+
 def _embed_flops(groups: int, variates: int, steps: int) -> "Callable[[Chronos2Config], int]":
     def flops(config: "Chronos2Config") -> int:
         from benchmarks.necessary_flops import embed_flops
@@ -98,7 +105,7 @@ CASES: dict[str, Case] = {
         "embed, 1,024 windows × 5 variates × 50 steps",
         ratio=Targets(1.35, 3),
         make=lambda: _embed(walks(1024, 5, 50)),
-        ours_too={"product": _product},
+        ours_too={"product": _product, "reference product": _torch_product},
         share=Targets(0.88, 0.45),
         flops=_embed_flops(1024, 5, 50),
     ),
@@ -106,7 +113,7 @@ CASES: dict[str, Case] = {
         "forecast, 256 univariate × 512 → 64",
         ratio=Targets(1.6, 2.5),
         make=lambda: _predict(walks(256, 1, 512), 64),
-        ours_too={"product": _product},
+        ours_too={"product": _product, "reference product": _torch_product},
         memory=Targets(0.8, 0.8),
         share=Targets(None, 0.45),
         flops=_forecast_flops(256, 1, 512, 64),
@@ -149,5 +156,5 @@ CASES: dict[str, Case] = {
         overhead=Targets(0.05, None),
     ),
     START: Case("process start to first forecast, second start on a machine", ratio=Targets(2, 2)),
-    TRAINING: Case("head training on windows of 5 × 50, all included", ratio=Targets(40, 40)),
+    TRAINING: Case("head training, 5,000 windows of 5 × 50, 50 epochs, all included", ratio=Targets(40, 40)),
 }

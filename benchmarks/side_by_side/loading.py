@@ -11,6 +11,17 @@ Dtype = Literal["float32", "bfloat16"]
 SIDES: tuple[SideName, ...] = get_args(SideName)  # the last one only where it is asked for
 
 
+NOT_INHERITED = (
+    "JAX_COMPILATION_CACHE_DIR",
+    "JAX_DEFAULT_MATMUL_PRECISION",
+    "MKL_NUM_THREADS",
+    "NPROC",
+    "OMP_NUM_THREADS",
+    "PJRT_NPROC",
+    "XLA_FLAGS",
+)
+
+
 class Setting(NamedTuple):
     """What all cases of a call have in common: a checkpoint folder, a device, and the type of weights and products."""
 
@@ -27,13 +38,14 @@ class Setting(NamedTuple):
 
 def environment(device: Device | Literal["auto"], dtype: Dtype = "float32") -> dict[str, str]:
     """The environment of a process of either side: this one's, with what makes the two comparable."""
-    chosen = dict(os.environ)
-    chosen.pop("JAX_COMPILATION_CACHE_DIR", None)
+    # Each side chooses its own number of threads, precision and flags.
+    chosen = {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
     chosen["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # so that the memory in use is what is needed
     if device == "cpu":
         chosen |= {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""}
     elif device == "gpu":
         chosen["JAX_PLATFORMS"] = "cuda"
+        chosen["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]  # one for each side
     if dtype == "float32":
         chosen["JAX_DEFAULT_MATMUL_PRECISION"] = "highest"  # PyTorch's products are exact by default, on a GPU, too
     return chosen
@@ -60,7 +72,7 @@ def load(side: SideName, setting: Setting) -> Any:
 def threads(side: SideName) -> int:
     """Threads that the side computes with on a CPU."""
     if side == "chronos_jax":
-        return len(os.sched_getaffinity(0))  # XLA has no setting of its own and takes these
+        return len(os.sched_getaffinity(0))  # what XLA takes
     import torch
 
     return torch.get_num_threads()

@@ -9,6 +9,7 @@ import platform
 import subprocess
 import time
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,7 +35,7 @@ def facts(device: Device | Literal["auto"]) -> dict[str, Any]:
     """
     done = subprocess.run(module("machine"), capture_output=True, text=True, cwd=ROOT, env=environment(device))
     if done.returncode:
-        raise SideError(f"JAX has no device {device!r}:\n{done.stderr[-2000:]}")
+        raise SideError(f"no device {device!r} for both sides:\n{done.stderr[-2000:]}")
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -45,14 +46,18 @@ def _versions() -> dict[str, str]:
             found[package] = version(package)
         except PackageNotFoundError:
             found[package] = "not installed"
-    return found | {"commit": _commit()}
+    return found | {"commit": commit()}
 
 
-def _commit() -> str:
-    """Of the checkout, with a mark where files differ from it; empty where there is no git."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+def commit() -> str:
+    """Of the checkout, with a mark where code differs from it; empty where there is no git."""
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", *words], capture_output=True, text=True, cwd=ROOT).stdout.strip()
+
     try:
-        return subprocess.run(command, capture_output=True, text=True, cwd=ROOT).stdout.strip()
+        changed = git("status", "--porcelain", "--", "*.py", "*.toml")
+        return git("rev-parse", "--short=12", "HEAD") + ("-dirty" if changed else "")
     except FileNotFoundError:
         return ""
 
@@ -83,6 +88,19 @@ def main() -> None:
     """Prints the facts as JSON."""
     import jax
 
+    backend = jax.default_backend()
+    if find_spec("chronos") is None:
+        raise SystemExit("the reference is missing: pip install chronos-forecasting, or this project's extra `test`")
+    if backend not in ("cpu", "gpu"):
+        raise SystemExit(f"the reference does not run on a {backend}: give --device cpu")
+    if backend == "gpu":
+        import torch
+
+        if not torch.cuda.is_available():
+            raise SystemExit(
+                f"PyTorch {torch.__version__} sees no GPU: install its build for CUDA, or give --device cpu"
+            )
+
     machine = {
         "processor": _processor(),
         "cpus": len(os.sched_getaffinity(0)),
@@ -90,7 +108,7 @@ def main() -> None:
         "device": jax.devices()[0].device_kind,
         "copy_gb_per_second": round(_copy_rate(), 1),
     }
-    print(json.dumps({"device": jax.default_backend(), "machine": machine, "versions": _versions()}))
+    print(json.dumps({"device": backend, "machine": machine, "versions": _versions()}))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from benchmarks.side_by_side.sides import SideError
+
 Run = Mapping[str, Any]
 """One measurement: "seconds", and what else was measured."""
 
@@ -52,7 +54,13 @@ def ratio(numerators: Sequence[Run], denominators: Sequence[Run], key: str = "se
 
 
 def difference(ours: np.ndarray, reference: np.ndarray) -> float:
-    """The largest difference as a share of the reference's largest value; infinite for unequal shapes or NaN."""
-    if ours.shape != reference.shape or not np.isfinite(ours).all():
-        return float("inf")
+    """The largest difference as a share of the reference's largest value.
+
+    Raises:
+        SideError: Shapes differ, or ours is not finite: there is nothing to compare.
+    """
+    if ours.shape != reference.shape:
+        raise SideError(f"answers have other shapes: ours {ours.shape}, the reference's {reference.shape}")
+    if not np.isfinite(ours).all():
+        raise SideError("our answer is not finite")
     return float(np.abs(ours - reference).max() / np.abs(reference).max())

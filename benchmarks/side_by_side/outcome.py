@@ -3,7 +3,7 @@
 import statistics
 from typing import Any
 
-from benchmarks.side_by_side.cases import Case, Targets
+from benchmarks.side_by_side.cases import NONE, Case, Targets
 from benchmarks.side_by_side.loading import Device, Dtype
 from benchmarks.side_by_side.measuring import Ratio, Runs, ratio, values
 from benchmarks.side_by_side.product import product_flops
@@ -27,8 +27,8 @@ def outcome(case: Case, runs: Runs, device: Device, dtype: Dtype, flops: int | N
         "seconds": median and least of each; "others", the share of the processors that other processes took; and, each
         with value, lowest, highest, target and whether it was reached, whatever of these the case has: "ratio" and
         "ratio_compiled", seconds of the reference over ours; "memory", our peak over the reference's; "overhead", our
-        seconds over those from arrays, less 1; "share", the rate at which what is necessary was done over that of the
-        fastest product.
+        seconds over those from arrays, less 1; "share" and "reference_share", the rate at which either side did what is
+        necessary over that of its own library's fastest product.
     """
     ours, reference = runs["chronos_jax"], runs["reference"]
 
@@ -53,10 +53,14 @@ def outcome(case: Case, runs: Runs, device: Device, dtype: Dtype, flops: int | N
         beyond = Ratio(*(value - 1 for value in ratio(ours, runs["arrays"])))
         told["overhead"] = judged(beyond, case.overhead, more=False)
     if "product" in runs and flops is not None:
-        rate = product_flops(device) / min(values(runs["product"], "least_seconds"))
-        shares = [flops / seconds / rate for seconds in values(ours)]
-        share = Ratio(statistics.median(shares), min(shares), max(shares))
-        told["share"] = judged(share, case.share, more=True) | {"flops": flops, "product_flops_per_second": rate}
+        for name, side, product, targets in (
+            ("share", ours, "product", case.share),
+            ("reference_share", reference, "reference product", NONE),
+        ):
+            rate = product_flops(device) / min(values(runs[product], "least_seconds"))
+            shares = [flops / seconds / rate for seconds in values(side)]
+            share = Ratio(statistics.median(shares), min(shares), max(shares))
+            told[name] = judged(share, targets, more=True) | {"flops": flops, "product_flops_per_second": rate}
     return told
 
 

@@ -1,4 +1,4 @@
-"""The rate of plain matrix products: what a program of matrix products could reach at best on this machine."""
+"""The rate of plain matrix products, by JAX or by PyTorch: what programs of them could reach at best on a machine."""
 
 from collections.abc import Callable
 from typing import Any
@@ -21,6 +21,26 @@ def make_product() -> Callable[[Any], object]:
         return jax.lax.fori_loop(0, products, lambda _, x: x @ right, left)
 
     return lambda _: chain(left, right).block_until_ready()
+
+
+def make_torch_product() -> Callable[[Any], object]:
+    """The same by PyTorch, on the device of the pipeline that it is called with."""
+    import torch
+
+    def chain(pipeline: Any) -> None:
+        device = pipeline.model.device.type
+        width, products, dtype = SIZES["cpu" if device == "cpu" else "gpu"]
+        if not matrices:
+            torch.manual_seed(0)
+            shape, options = (width, width), {"device": device, "dtype": getattr(torch, dtype)}
+            matrices.extend([torch.randn(shape, **options), torch.randn(shape, **options) / width**0.5])
+        x = matrices[0]
+        for _ in range(products):
+            x = x @ matrices[1]
+        x[0, 0].item()  # waits
+
+    matrices: list[Any] = []
+    return chain
 
 
 def product_flops(device: str) -> int:

@@ -2,9 +2,10 @@
 
     python -m benchmarks.side_by_side.reference_training FOLDER DEVICE DTYPE TABLES EPOCHS OUT
 
-Features, towers, loss and optimiser are those of `python -m train` with its defaults: embeddings averaged over context
-patches, variates side by side, level and spread behind them, all standardised; a head of linear, LayerNorm, GELU,
-dropout, linear on these and on the mean of the captions' words; InfoNCE with several positives; AdamW, clipped.
+Features, towers, loss and optimiser cost what those of `python -m train` with its defaults do, and are the same but for
+the learning rate's schedule and for which weights decay: embeddings averaged over context patches, variates side by
+side, level and spread behind them, all standardised; a head of linear, LayerNorm, GELU, dropout, linear on these and on
+the mean of the captions' words; InfoNCE with several positives; AdamW, clipped.
 """
 
 import json
@@ -60,8 +61,8 @@ def _cross_entropy(logits_BxB: torch.Tensor, fits_BxB: torch.Tensor) -> torch.Te
 
 
 def embed(pipeline: Any, series_NxVxT: np.ndarray) -> torch.Tensor:
-    """Features of all windows, on the CPU; the batch size, in series, is that of ours in windows."""
-    embeddings, loc_scales = pipeline.embed(series_NxVxT, batch_size=BATCH * series_NxVxT.shape[1])
+    """Features of all windows, on the CPU, in batches of the pipeline's default size."""
+    embeddings, loc_scales = pipeline.embed(series_NxVxT)
     seen_NxVxP = _observed_patches(series_NxVxT, pipeline.model_output_patch_size)
     patches = seen_NxVxP.shape[2]
     hidden_NxVxPxD = torch.stack(embeddings)[:, :, :patches].float()

@@ -10,6 +10,7 @@ from chronos_jax.replacing import replacing
 
 FOLDER = Path(__file__).parents[1] / "results"
 PREFIX = "side_by_side"
+VARYING = {"copy_gb_per_second": None}  # measured anew with each command
 
 
 def results_file(folder: Path, size: str, dtype: str, device: str) -> Path:
@@ -34,10 +35,17 @@ def read_results(path: Path) -> dict[str, Any]:
 
 
 def save_case(path: Path, case: str, result: Mapping[str, Any]) -> None:
-    """Puts the result of a case into the file, in place of an earlier one; all others stay as they are."""
+    """Puts the result of a case into the file, in place of an earlier one; all others stay as they are.
+
+    Raises:
+        ValueError: These are of another machine.
+    """
     results = read_results(path)
+    others = [of for name, of in results["cases"].items() if name != case]
+    if any(of["machine"] | VARYING != result["machine"] | VARYING for of in others):
+        raise ValueError(f"{path} has results of another machine: name another folder with --results, or delete it")
     cases = results["cases"] | {case: result}
     results["cases"] = {name: cases[name] for name in CASES if name in cases}
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as beside:
-        beside.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        beside.write_text(json.dumps(results, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")

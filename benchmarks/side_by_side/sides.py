@@ -97,7 +97,9 @@ class Served:
     def _read(self) -> dict[str, Any]:
         assert self._process.stdout is not None
         if not (line := self._process.stdout.readline()):
-            raise SideError(f"{self.name} ended too early:\n{last_lines(self._log)}")
+            code = self._process.wait()
+            how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+            raise SideError(f"{self.name} ended too early: it {how}\n{last_lines(self._log)}")
         return json.loads(line)
 
     def _end(self) -> None:

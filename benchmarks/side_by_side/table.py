@@ -15,7 +15,7 @@ Results = Mapping[str, Any]
 
 def lines(result: Results) -> list[str]:
     """The lines of one case: medians (least), and a second one where the reference ran under torch.compile."""
-    apart = f"{result['difference']['value']:.0e}"
+    apart = f"{result['difference']['value']:.0e}{'' if agrees(result) else ', MORE THAN ROUNDING'}"
     memory = ""
     if "memory" in result:
         peaks = [max(run["peak_mb"] for run in result["runs"][side]) for side in ("chronos_jax", "reference")]
@@ -28,6 +28,11 @@ def lines(result: Results) -> list[str]:
     return rows
 
 
+def agrees(result: Results) -> bool:
+    """Whether both sides gave the same answers, but for rounding."""
+    return result["difference"]["value"] <= result["difference"]["tolerance"]
+
+
 def besides(result: Results) -> str:
     """What else a case tells, in words."""
     told = []
@@ -36,10 +41,13 @@ def besides(result: Results) -> str:
         told.append(
             f"{result['share']['value']:.0%} of the {_rate(rate)} of a plain product{_target(result['share'], '≥')}"
         )
+    if "reference_share" in result:
+        rate = result["reference_share"]["product_flops_per_second"]
+        told.append(f"the reference {result['reference_share']['value']:.0%} of PyTorch's {_rate(rate)}")
     if "overhead" in result:
         told.append(f"{result['overhead']['value']:+.1%} over arrays{_target(result['overhead'], '≤')}")
     for name, seconds in result["seconds"].items():
-        if name not in ("chronos_jax", "reference", "reference_compiled", "arrays", "product"):
+        if name not in ("chronos_jax", "reference", "reference_compiled", "arrays", "product", "reference product"):
             told.append(f"{name}: {_seconds(seconds['median'])} s")
     if result["others"] > QUIET:
         told.append(f"other processes took {result['others']:.0%} of the processors: to be measured again")
@@ -67,8 +75,10 @@ def heading(results: Results) -> str:
         "jax {jax}, torch {torch}, chronos-forecasting {chronos-forecasting}".format(**result["versions"])
         for result in cases
     )
-    parts = (f"{results['size']}, {results['dtype']}", *machines, *versions, f"{' or '.join(repeats)} turns")
-    return "; ".join(parts) + ":"
+    commits = dict.fromkeys(f"commit {result['versions']['commit'] or 'unknown'}" for result in cases)
+    parts = (f"{results['size']}, {results['dtype']}", *machines, *versions, *commits, f"{' or '.join(repeats)} turns")
+    commands = dict.fromkeys(f"`{result['command']}`" for result in cases)
+    return "; ".join(parts) + ", by " + ", ".join(commands) + ":"
 
 
 def compact_table(files: Sequence[Results]) -> str:
@@ -96,7 +106,8 @@ def _compact(result: Results | None) -> str:
     if result is None:
         return ""
     ours, reference = (_seconds(result["seconds"][side]["median"]) for side in ("chronos_jax", "reference"))
-    return f"{ours} / {reference}: {result['ratio']['value']:.1f} ×"
+    followed = " (in part extrapolated)" if "training" in result else ""
+    return f"{ours} / {reference}: {result['ratio']['value']:.1f} ×{followed}"
 
 
 def _target(found: Mapping[str, Any], sign: str) -> str:

@@ -93,6 +93,7 @@ def open_params(
         for name, place in tensors_of(weight, array):
             tensor = files.read(name)
             _copy(tensor if adapter is None else adapter.merge(name, tensor), place)
+        array.flags.writeable = False  # a CPU device takes it over: what is changed later would change the model
         return array
 
     return read
@@ -101,7 +102,8 @@ def open_params(
 def _pages(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     """An array of zeros that starts with a page: JAX's CPU devices take it over as it is, others would be copied.
 
-    Large arrays of NumPy's own are in huge pages, too, which take up to a second to get where memory is in pieces.
+    NumPy's own large arrays start with a page only by chance, and may come in huge pages, which a machine whose memory
+    is in pieces takes up to a second to find.
     """
     memory = mmap.mmap(-1, max(math.prod(shape) * dtype.itemsize, 1), access=mmap.ACCESS_COPY)
     return np.frombuffer(memory, dtype, math.prod(shape)).reshape(shape)
@@ -112,6 +114,9 @@ def _copy(tensor: np.ndarray, place: np.ndarray) -> None:
 
     So many rows that each line of the transposed array gets a whole cache line of them, but for the few beyond.
     """
+    if tensor.ndim < 2:
+        place[...] = tensor
+        return
     rows = CACHE_LINE // place.itemsize
     for start in range(0, len(tensor), rows):
         place[start : start + rows] = tensor[start : start + rows]

@@ -1,17 +1,12 @@
 """How the positions of a batch lie in memory while the blocks run: densely, or in small blocks for a TPU.
 
 A block of the encoder says what is computed; an arrangement says which positions see each other and where they lie. All
-compute the same:
-
-- `reading(positions)`: the same arrangement for a block of whose output only these positions are read,
-- `read(x)`: of the stream, what is read,
-- `time(attention, x)`: attention from what is read to all positions of its series; its weights where they are at hand,
-- `group(attention, x)`: attention between the series of a group at each position that is read.
+compute the same.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import jax.numpy as jnp
 import numpy as np
@@ -21,7 +16,22 @@ from chronos_jax.layers.attention import EVERYWHERE, MultiHeadAttention
 from chronos_jax.layers.rotary import Rotary
 from chronos_jax.layers.tpu_attention import BLOCK, LANES, TpuAttention
 
-Weights = Array | None
+
+@runtime_checkable
+class Arrangement(Protocol):
+    """What a block of the encoder needs to know of its positions. The stream's last axis is the width of the model."""
+
+    def reading(self, positions: slice) -> "Arrangement":
+        """The same for a block of whose output only these positions of each series are read."""
+
+    def read(self, x: Float[Array, "... d"]) -> Float[Array, "... d"]:
+        """Of the stream, what is read."""
+
+    def time(self, attention: MultiHeadAttention, x: Float[Array, "... d"]) -> tuple[Array, Array | None]:
+        """Attention from what is read to all positions of its series, and the weights where they are at hand."""
+
+    def group(self, attention: MultiHeadAttention, x: Float[Array, "... d"]) -> tuple[Array, Array | None]:
+        """Attention between the series of a group at each position that is read (`x` holds these alone), likewise."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +46,7 @@ class Dense:
 
     mask_GxVxS: Bool[Array, "g v s"]
     rotary: Rotary
-    positions: slice = field(default_factory=lambda: EVERYWHERE)
+    positions: slice = field(default_factory=lambda: EVERYWHERE)  # no plain default: slices had no hash until 3.12
 
     def reading(self, positions: slice) -> "Dense":
         return replace(self, positions=positions)
@@ -44,10 +54,10 @@ class Dense:
     def read(self, x: Float[Array, "g v s d"]) -> Float[Array, "g v r d"]:
         return x[:, :, self.positions]
 
-    def time(self, attention: MultiHeadAttention, x: Float[Array, "g v s d"]) -> tuple[Array, Weights]:
+    def time(self, attention: MultiHeadAttention, x: Float[Array, "g v s d"]) -> tuple[Array, Array | None]:
         return attention.with_weights(x, self.mask_GxVxS, self.rotary, self.positions)
 
-    def group(self, attention: MultiHeadAttention, x: Float[Array, "g v r d"]) -> tuple[Array, Weights]:
+    def group(self, attention: MultiHeadAttention, x: Float[Array, "g v r d"]) -> tuple[Array, Array | None]:
         mask_GxVxR = self.mask_GxVxS[:, :, self.positions]
         if x.shape[1] == 1:
             return attention.alone(x, mask_GxVxR), attention.weights_alone(mask_GxVxR[:, 0])
@@ -74,13 +84,15 @@ class Blocks:
     mask_GxVxS: Bool[Array, "g v s"]
     rotary: Rotary
     series: int
-    positions: slice = field(default_factory=lambda: EVERYWHERE)
+    positions: slice = field(default_factory=lambda: EVERYWHERE)  # no plain default: slices had no hash until 3.12
 
     @classmethod
-    def of(cls, kernel: TpuAttention, mask_GxVxS: Bool[Array, "g v s"], rotary: Rotary) -> "Blocks | None":
-        """As many series in a block as fit; None where the groups cannot be split over the devices."""
+    def of(
+        cls, kernel: TpuAttention, mask_GxVxS: Bool[Array, "g v s"], rotary: Rotary, num_heads: int, width: int
+    ) -> "Blocks | None":
+        """As many series in a block as fit; None where the kernel cannot take these groups or heads of this width."""
         groups, variates, length = mask_GxVxS.shape
-        if groups % kernel.shards:
+        if not kernel.fits(groups, max(variates, length), num_heads, width):
             return None
         together = _largest_divisor(groups // kernel.shards, LANES // (variates * length)) * variates
         return cls(kernel, mask_GxVxS, rotary, together if together * length <= BLOCK else 1)
@@ -101,7 +113,7 @@ class Blocks:
     def read(self, x: Float[Array, "n t d"]) -> Float[Array, "n r d"]:
         return x if self.positions == EVERYWHERE else self.pack(self.unpack(x)[:, :, self.positions])
 
-    def time(self, attention: MultiHeadAttention, x: Float[Array, "n t d"]) -> tuple[Array, Weights]:
+    def time(self, attention: MultiHeadAttention, x: Float[Array, "n t d"]) -> tuple[Array, Array | None]:
         places_S = np.arange(self.mask_GxVxS.shape[-1])
         keys, queries = self._names(places_S), self._names(places_S[self.positions])
 
@@ -121,7 +133,7 @@ class Blocks:
 
         return attention.in_blocks(x, self.read(x), attend), None
 
-    def group(self, attention: MultiHeadAttention, x: Float[Array, "n r d"]) -> tuple[Array, Weights]:
+    def group(self, attention: MultiHeadAttention, x: Float[Array, "n r d"]) -> tuple[Array, Array | None]:
         groups, variates, _ = self.mask_GxVxS.shape
         mask_GxVxR = self.mask_GxVxS[:, :, self.positions]
         if variates == 1:
@@ -162,9 +174,6 @@ class _Names(NamedTuple):
 
     series: Int[np.ndarray, " t"]
     place: Int[np.ndarray, " t"]
-
-
-Arrangement = Dense | Blocks
 
 
 def _largest_divisor(number: int, most: int) -> int:

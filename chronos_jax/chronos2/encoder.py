@@ -1,4 +1,4 @@
-"""The Chronos-2 encoder: blocks of time attention, group attention and feed-forward, stacked and scanned."""
+"""The Chronos-2 encoder: blocks of time attention, group attention and feed-forward, one after the other."""
 
 from typing import NamedTuple
 
@@ -81,6 +81,7 @@ class Encoder(nnx.Module):
         self,
         x_GxVxSxD: Float[Array, "g v s d"],
         mask_GxVxS: Bool[Array, "g v s"],
+        *,
         layer: int = -1,
         positions: slice = EVERYWHERE,
         output_attentions: bool = False,
@@ -102,7 +103,7 @@ class Encoder(nnx.Module):
         rotary = rotary_angles(x_GxVxSxD.shape[2], self.config.d_kv, self.config.rope_theta)
         blocks = None
         if self.kernel is not None and not output_attentions:
-            blocks = Blocks.of(self.kernel, mask_GxVxS, rotary)
+            blocks = Blocks.of(self.kernel, mask_GxVxS, rotary, self.config.num_heads, self.config.d_kv)
         arrangement = blocks or Dense(mask_GxVxS, rotary)
 
         def apply(block: EncoderBlock, x: Array) -> tuple[Array, Attentions | None]:
@@ -112,8 +113,8 @@ class Encoder(nnx.Module):
         x = blocks.pack(x_GxVxSxD) if blocks else x_GxVxSxD
         attentions = None
         whole = number if positions == EVERYWHERE or output_attentions else max(number - 1, 0)
-        if whole:
-            x, attentions = apply_blocks(self.blocks, whole, apply, x)
+        if whole or output_attentions:
+            x, attentions = apply_blocks(self.blocks, whole, apply, x, in_place=blocks is not None)
         if whole < number:
             x, _ = block_at(self.blocks, whole)(x, arrangement.reading(positions))
         else:

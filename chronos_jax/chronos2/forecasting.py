@@ -55,8 +55,8 @@ def forecast_tasks(
     """Quantile forecasts of the targets of each task, batch by batch; arguments as for the pipeline."""
 
     def run(batch: Batch) -> list[Array]:
-        # A mesh is given its groups all at once: side by side or one after another is then a matter of devices.
-        tokens = runner.tokens_at_once if runner.mesh is None else None
+        # Elsewhere all paths run side by side: an accelerator has room for them, and a mesh splits them.
+        tokens = runner.tokens_at_once if runner.one_cpu else None
         return forecast(runner.structure, runner.arrays, runner.config, horizon, batch, runner.sharding(batch), tokens)
 
     appended = int(runner.config.use_reg_token) + horizon.stretches[0]

@@ -172,7 +172,9 @@ class Chronos2Model(nnx.Module):
 
         mask_GxVxS = jnp.concatenate(masks, axis=-1)
         embedded_GxVxSxD = jnp.concatenate(parts, axis=2)
-        hidden_GxVxSxD, attentions = self.encoder(embedded_GxVxSxD, mask_GxVxS, layer, positions, output_attentions)
+        hidden_GxVxSxD, attentions = self.encoder(
+            embedded_GxVxSxD, mask_GxVxS, layer=layer, positions=positions, output_attentions=output_attentions
+        )
         return Encoded(hidden_GxVxSxD, mask_GxVxS, loc_GxVx1, scale_GxVx1, attentions)
 
     def _context_patches(

@@ -107,13 +107,16 @@ class Pretrained:
     @property
     def params(self) -> dict[str, Any]:
         """Nested dictionary of the parameters, on their devices."""
-        return self._runner.params
+        return jax.tree.map(lambda x: x, self._runner.params)
 
     @property
     def model(self) -> Chronos2Model:
         """The model, for use without the pipeline."""
-        dtype = jax.tree.leaves(self.params)[0].dtype
-        return with_params(abstract_model(self.config, dtype), self.params)
+        return with_params(self._abstract_model, self.params)
+
+    @cached_property
+    def _abstract_model(self) -> Chronos2Model:
+        return abstract_model(self.config, jax.tree.leaves(self.params)[0].dtype)
 
     @cached_property
     def fingerprint(self) -> str:

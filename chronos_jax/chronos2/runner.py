@@ -58,6 +58,7 @@ class Runner:
         params: Parameters on the devices, as a nested dictionary in the layout of the weight table.
         structure: Of the model as it is run.
         arrays: Its parameters, a nested dictionary: the same arrays, or views of them.
+        one_cpu: Whether a single CPU device computes.
     """
 
     def __init__(self, config: Chronos2Config, params: dict[str, Any], mesh: Mesh | None) -> None:
@@ -66,13 +67,14 @@ class Runner:
         dtype = common_dtype(params, table)
         self.config = config
         self.mesh = mesh
-        devices = list(mesh.devices.flat) if mesh else jax.local_devices()
-        self._platform = devices[0].platform
         self._shards = batch_shards(mesh) if mesh else 1
         shardings = nest((weight, named_sharding(mesh, weight.axes)) for weight in table) if mesh else None
         self.params = jax.device_put(params, shardings)
+        devices = jax.tree.leaves(self.params)[0].devices()  # also where the caller has put them himself
+        self._platform = next(iter(devices)).platform
+        self.one_cpu = self._platform == "cpu" and len(devices) == 1
         model = with_params(abstract_model(config, dtype, mesh, self._platform), self.params)
-        if self._platform == "cpu" and (mesh is None or len(devices) == 1):
+        if self.one_cpu:
             model.encoder.blocks = unstack_blocks(model.encoder.blocks, config.num_layers)
         graphdef, state = nnx.split(model)
         self.structure = Structure(graphdef)

@@ -12,16 +12,19 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.experimental import pallas as pl
 from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float
 
-from chronos_jax.layers.rotary import Rotary
+from chronos_jax.layers.rotary import Rotary, turn
 from chronos_jax.sharding import batch_shards, partition_spec
 
 LANES = 128
+
 BLOCK = 256
 """Beyond so many positions a program takes only as many heads as fill the lanes, so that it fits the core's memory."""
+
+LARGEST_BLOCK = 768
+"""Positions whose logits, weights and mask fit the memory beside the core, for the heads that fill the lanes."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,20 @@ class TpuAttention:
     def shards(self) -> int:
         """Number of blocks must be a multiple of this."""
         return 1 if self.mesh is None else batch_shards(self.mesh)
+
+    def fits(self, groups: int, positions: int, num_heads: int, width: int) -> bool:
+        """Whether groups and heads can be split over the devices, and blocks of so many positions computed.
+
+        Args:
+            groups: Whose blocks are split over the devices.
+            positions: Of the largest block.
+            num_heads: Heads.
+            width: Of a head.
+        """
+        tensor = 1 if self.mesh is None else self.mesh.shape["tensor"]
+        if groups % self.shards or num_heads % tensor:
+            return False
+        return positions <= (LARGEST_BLOCK if _few_heads(num_heads // tensor * width, width) else BLOCK)
 
     def __call__(
         self,
@@ -77,11 +94,12 @@ class TpuAttention:
 
 def _run(q: Array, k: Array, v: Array, keys: Array, *shared: Array, width: int, interpret: bool) -> Array:
     """One program for each block, and for each few heads where blocks are large."""
+    from jax.experimental import pallas as pl  # a tenth of a second that only TPUs need
+
     blocks, queries, channels = q.shape
     positions = k.shape[1]
-    at_once = channels
-    if positions > BLOCK and LANES % width == 0 and channels % LANES == 0:
-        at_once = LANES
+    at_once = LANES if positions > BLOCK and _few_heads(channels, width) else channels
+    pairs = blocks * queries * positions * channels
 
     def of_block(rows: int) -> pl.BlockSpec:
         return pl.BlockSpec((1, rows, at_once), lambda block, heads: (block, 0, heads))
@@ -98,8 +116,19 @@ def _run(q: Array, k: Array, v: Array, keys: Array, *shared: Array, width: int, 
         ],
         out_specs=of_block(queries),
         out_shape=jax.ShapeDtypeStruct(q.shape, q.dtype),
+        # For the compiler's schedule, and for its count of bytes: of the kernel, what it reads and writes outside.
+        cost_estimate=pl.CostEstimate(
+            flops=4 * pairs,
+            transcendentals=pairs // width,
+            bytes_accessed=sum(x.size * x.dtype.itemsize for x in (q, k, v, keys, q, *shared)),
+        ),
         interpret=interpret,
     )(q, k, v, keys, *shared)
+
+
+def _few_heads(channels: int, width: int) -> bool:
+    """Whether a program can take some of the heads: so many as fill the lanes."""
+    return LANES % width == 0 and channels % LANES == 0
 
 
 def _kernel(
@@ -111,7 +140,7 @@ def _kernel(
         head = slice(start, start + width)
         q, k, v = q_ref[0, :, head], k_ref[0, :, head], v_ref[0, :, head]
         if angles:
-            q, k = _rotate(q, angles[0][...], angles[1][...]), _rotate(k, angles[2][...], angles[3][...])
+            q, k = turn(q, angles[0][...], angles[1][...]), turn(k, angles[2][...], angles[3][...])
         over_width, over_keys = (((1,), (1,)), ((), ())), (((1,), (0,)), ((), ()))
         logits = jax.lax.dot_general(q, k, over_width, preferred_element_type=jnp.float32)
         logits = jnp.where(counts_QxT, logits, jnp.finfo(jnp.float32).min)
@@ -120,8 +149,3 @@ def _kernel(
         weights = weights / jnp.where(total > 0, total, 1.0)
         y = jax.lax.dot_general(weights.astype(v.dtype), v, over_keys, preferred_element_type=jnp.float32)
         out_ref[0, :, head] = y.astype(out_ref.dtype)
-
-
-def _rotate(x: Array, cos: Array, sin: Array) -> Array:
-    first, second = jnp.split(x.astype(jnp.float32), 2, axis=-1)
-    return jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1).astype(x.dtype)

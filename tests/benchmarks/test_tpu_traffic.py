@@ -43,10 +43,10 @@ def test_what_does_not_fit_a_chip_is_said_not_to() -> None:
 
 
 def test_only_the_table_of_what_is_saved_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is compiled, and what was saved of another size stays out."""
+    """Nothing is compiled; what was saved of another size is not mixed with it."""
     page, results = tmp_path / "page.md", tmp_path / "results.json"
     page.write_text("<!-- tpu traffic: written by benchmarks.tpu_traffic --write -->\n<!-- /tpu traffic -->")
-    results.write_text(json.dumps({"embed-16": case(side(4), side(2)), "embed-64": case(side(4), side(2)) | OTHER}))
+    results.write_text(json.dumps({"embed-16": case(side(4), side(2))}))
     monkeypatch.setattr(tpu_traffic, "PAGE", page)
     monkeypatch.setattr(tpu_traffic, "measured", lambda *_: pytest.fail("compiled"))
     options = ["--cases", "--size", "tiny", "--results", str(results), "--write"]
@@ -56,6 +56,11 @@ def test_only_the_table_of_what_is_saved_is_written(tmp_path: Path, monkeypatch:
     tpu_traffic.main()
     assert page.read_text().count("| embed, ") == 1
     assert list(json.loads(results.read_text())) == ["embed-16"]
+
+    results.write_text(json.dumps({"embed-16": case(side(4), side(2)), "embed-64": case(side(4), side(2)) | OTHER}))
+    with pytest.raises(SystemExit):
+        tpu_traffic.main()
+    assert len(json.loads(results.read_text())) == 2
 
 
 def test_a_page_without_a_place_is_refused_before_anything_is_compiled(

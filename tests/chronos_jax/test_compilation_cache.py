@@ -15,6 +15,7 @@ def as_jax_comes(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.delenv(name.upper(), raising=False)
     before = {name: getattr(jax.config, name) for name in (FOLDER, SECONDS)}
     jax.config.update(FOLDER, None)
+    jax.config.update(SECONDS, 1.0)
     yield
     for name, value in before.items():
         jax.config.update(name, value)
@@ -46,3 +47,6 @@ def test_nothing_is_too_quick_to_be_kept_unless_the_user_says_so(monkeypatch: py
     monkeypatch.delenv(SECONDS.upper())
     keep_what_is_compiled()
     assert jax.config.jax_persistent_cache_min_compile_time_secs == 0
+    jax.config.update(SECONDS, 3.0)
+    keep_what_is_compiled()
+    assert jax.config.jax_persistent_cache_min_compile_time_secs == 3

@@ -11,7 +11,7 @@ TINY = SIZES["tiny"]
 def test_windows_of_equal_length_need_no_padding_and_large_groups_some() -> None:
     """1,024 windows of 5 × 50: full batches, and what is left over."""
     found = padding(TINY, ("embed-1024", "cross-learning"))
-    for device in ("CPU", "accelerator"):
+    for device in ("CPU", "GPU"):
         assert found[f"{device}, positions computed per position needed: embed-1024"] == 1
         assert 1 <= found[f"{device}, positions computed per position needed: cross-learning"] < 1.5
         assert 1 <= found[f"{device}, shapes to compile: embed-1024"] <= 3

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.counts.recorded import Counts, compare, read, table, write
+from benchmarks.counts.recorded import GATING, Counts, compare, read, table, write
 
 RECORDED = Counts({"calls": 3, "padding": 1.25}, {"bytes": 1000.0}, {"tpu bytes": 500.0}, "1.0")
 
@@ -94,3 +94,19 @@ def test_recorded_numbers_for_tpus_stay_unless_their_compiler_is_another(
 def test_where_nothing_is_recorded_it_is_said_how_to(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="record what is now with --write"):
         read(tmp_path / "counts.json")
+
+
+def test_operations_that_are_not_seen_are_no_improvement() -> None:
+    name = "operations computed per operation needed: embed-1024"
+    recorded, found = (Counts({}, {name: number}, None, "1") for number in (1.0, 0.5))
+    (row,) = compare(recorded, found)
+    assert row.verdict == "too little"
+    assert row.verdict in GATING
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"plain": {}}'])
+def test_a_damaged_record_is_named(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "counts.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r"counts\.json is no record of counts"):
+        read(path)

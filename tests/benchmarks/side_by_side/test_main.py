@@ -10,6 +10,7 @@ import pytest
 from benchmarks.side_by_side.__main__ import main, parse
 from benchmarks.side_by_side.cases import CASES
 from benchmarks.side_by_side.loading import Setting
+from benchmarks.side_by_side.machine import facts
 from benchmarks.side_by_side.results import results_file, save_case
 from benchmarks.side_by_side.starts import EMPTY_CACHE
 from benchmarks.side_by_side.training import Training, train_both
@@ -23,11 +24,12 @@ TINY = ("--size", "tiny", "--device", "cpu")
 @needs_reference
 def test_cases_are_measured_compared_and_saved(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = results_file(tmp_path, "tiny", "float32", "cpu")
-    save_case(path, "multivariate", {"title": "of an earlier call"})
+    earlier = {"title": "of an earlier call", "machine": facts("cpu")["machine"]}
+    save_case(path, "multivariate", earlier)
     assert main([*TINY, "--results", str(tmp_path), "--cases", "embed-64", "cold-start", "--repeats", "1"]) == 0
     cases = json.loads(path.read_text())["cases"]
     assert list(cases) == ["embed-64", "multivariate", "cold-start"]
-    assert cases["multivariate"] == {"title": "of an earlier call"}
+    assert cases["multivariate"] == earlier
 
     embedded, started = cases["embed-64"], cases["cold-start"]
     assert {side: len(runs) for side, runs in embedded["runs"].items()} == {"chronos_jax": 1, "reference": 1}
@@ -65,7 +67,7 @@ def test_a_process_that_fails_ends_the_command_with_its_log(
     monkeypatch.setattr("benchmarks.side_by_side.__main__._checkpoint", lambda room, size: room / "absent")
     assert main([*TINY, "--results", str(tmp_path / "results"), "--cases", "embed-64"]) == 1
     error = capsys.readouterr().err
-    assert "error: chronos_jax ended too early:" in error
+    assert "error: chronos_jax ended too early: it ended with exit code 1" in error
     assert "absent" in error
     assert not (tmp_path / "results").exists()
 
@@ -74,6 +76,21 @@ def test_a_process_that_fails_ends_the_command_with_its_log(
 def test_wrong_options_are_refused(wrong: list[str]) -> None:
     with pytest.raises(SystemExit):
         parse(wrong)
+
+
+def test_torch_compile_is_refused_for_cases_of_whole_processes(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse(["--compile", "--cases", "cold-start"])
+    assert "--compile is not for cold-start" in capsys.readouterr().err
+
+
+def test_a_page_without_a_place_is_refused_before_anything_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("benchmarks.side_by_side.__main__.PAGES", [tmp_path / "absent.md"])
+    monkeypatch.setattr("benchmarks.side_by_side.__main__.compare", lambda *_: pytest.fail("measured"))
+    assert main([*TINY, "--cases", "embed-64", "--write"]) == 1
+    assert "has no place for the table" in capsys.readouterr().err
 
 
 def test_without_cases_nothing_is_measured() -> None:

@@ -15,6 +15,7 @@ RUNS: Runs = {
     "reference": [_run(6.0, 200.0), _run(6.6, 200.0), _run(6.3, 200.0)],
     "arrays": [_run(2.0), _run(2.0), _run(2.0)],
     "product": [_run(0.5), _run(0.4), _run(0.6)],
+    "reference product": [_run(0.9), _run(0.8), _run(1.0)],
 }
 CASE = Case(
     "a case",
@@ -41,6 +42,8 @@ def test_what_measurements_come_to() -> None:
     assert told["others"] == 0.25
     # A product takes 0.4 s at best, what is as much work takes 2.1 s.
     assert told["share"]["value"] == pytest.approx(0.4 / 2.1)
+    assert told["reference_share"]["value"] == pytest.approx(0.8 / 6.3)
+    assert told["reference_share"]["target"] is None
     assert (told["share"]["reached"], told["share"]["product_flops_per_second"]) == (False, flops / 0.4)
 
 

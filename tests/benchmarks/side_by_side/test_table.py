@@ -20,7 +20,8 @@ RESULT: dict[str, Any] = {
     "runs": {"chronos_jax": [{"peak_mb": 900.0}, {"peak_mb": 90.0}], "reference": [{"peak_mb": 1000.0}]},
     "options": {"repeats": 5},
     "machine": {"processor": "EPYC", "cpus": 2, "device": "H200"},
-    "versions": {"jax": "0.10", "torch": "2.13", "chronos-forecasting": "2.3"},
+    "versions": {"jax": "0.10", "torch": "2.13", "chronos-forecasting": "2.3", "commit": "abc"},
+    "command": "python -m benchmarks.side_by_side",
 }
 
 
@@ -75,7 +76,17 @@ def test_saved_results_go_to_both_pages(tmp_path: Path) -> None:
         save_case(results_file(tmp_path, size, "float32", "cpu"), "embed-64", RESULT)
     write_pages(tmp_path, pages)
     full, short = (page.read_text() for page in pages)
-    described = "float32; EPYC, 2 processors; jax 0.10, torch 2.13, chronos-forecasting 2.3; 5 turns:"
+    described = (
+        "float32; EPYC, 2 processors; jax 0.10, torch 2.13, chronos-forecasting 2.3; commit abc; 5 turns, by `python"
+    )
     assert full.index(f"chronos-2, {described}") < full.index(f"chronos-2-small, {described}")
     assert full.count(lines(RESULT)[0]) == 2
     assert "| ours / reference, s | chronos-2, CPU, float32 | chronos-2-small, CPU, float32 |" in short
+
+
+def test_answers_that_differ_are_marked_and_not_published(tmp_path: Path) -> None:
+    wrong = RESULT | {"difference": {"value": 2e-4, "tolerance": 1e-4}}
+    assert "2e-04, MORE THAN ROUNDING" in lines(wrong)[0]
+    save_case(results_file(tmp_path, "chronos-2", "float32", "cpu"), "embed-64", wrong)
+    with pytest.raises(ValueError, match="chronos-2: answers to embed-64 differ by more than rounding"):
+        write_pages(tmp_path, [tmp_path / "page.md"])

@@ -10,32 +10,44 @@ from reference import walks
 from chronos_jax.chronos2.arrangement import Blocks
 from chronos_jax.chronos2.modeling import Chronos2Model
 from chronos_jax.chronos2.random_weights import SIZES, random_params
+from chronos_jax.chronos2.runner import with_params
 from chronos_jax.layers.rotary import rotary_angles
 from chronos_jax.layers.tpu_attention import TpuAttention
 from chronos_jax.sharding import make_mesh
 
 TINY = SIZES["tiny"]
+WIDE = TINY.model_copy(update={"d_model": 64, "d_kv": 32, "num_heads": 8})  # more heads than fill the lanes
 
 
-@pytest.fixture(scope="module")
-def params():
-    return random_params(TINY, 0)
+def model(config, kernel=None, dtype=jnp.float32):
+    params = random_params(config, 0)
+    made = nnx.eval_shape(lambda: Chronos2Model(config, dtype=dtype, rngs=nnx.Rngs(0), kernel=kernel))
+    return with_params(made, jax.tree.map(lambda x: x.astype(dtype), params))
 
 
-def model(params, kernel=None):
-    made = nnx.eval_shape(lambda: Chronos2Model(TINY, rngs=nnx.Rngs(0), kernel=kernel))
-    graphdef, state = nnx.split(made)
-    nnx.replace_by_pure_dict(state, params)
-    return graphdef, state
-
-
-def forecast(model, *arrays, patches):
-    graphdef, state = model
+def run(model, method, *arrays, **options):
+    graphdef, state = nnx.split(model)
     return jax.jit(
-        lambda state, context, mask: nnx.merge(graphdef, state)(
-            context, variate_mask_GxV=mask, num_output_patches=patches
+        lambda state, context, mask: getattr(nnx.merge(graphdef, state), method)(
+            context, variate_mask_GxV=mask, **options
         )
     )(state, *arrays)
+
+
+def groups_of(groups, variates, steps):
+    """Some of it missing, and groups that are filled up; nothing is observed of one series, and one group is empty."""
+    context, mask = walks(groups, variates, steps), np.ones((groups, variates), bool)
+    context[0, 0, : steps // 2] = np.nan
+    context[-1, 0] = np.nan
+    mask[1] = False
+    mask[0, 1:] = variates < 2
+    return context, mask
+
+
+def assert_close(ours, dense, counts, tolerance=5e-6):
+    ours, dense = (np.asarray(x, np.float32)[counts] for x in (ours, dense))
+    assert np.isfinite(ours).all()
+    np.testing.assert_allclose(ours, dense, rtol=0, atol=tolerance * np.abs(dense).max())
 
 
 @pytest.mark.parametrize(
@@ -48,31 +60,58 @@ def forecast(model, *arrays, patches):
         (2, 1, 300, 1, 2),
     ],
 )
-def test_blocks_give_what_the_dense_arrangement_gives(params, groups, variates, steps, patches, series):
-    context = walks(groups, variates, steps)
-    context[0, 0, : steps // 2] = np.nan
-    mask = np.ones((groups, variates), bool)
-    if variates > 1:
-        mask[-1, 1:] = False
+def test_blocks_give_what_the_dense_arrangement_gives(groups, variates, steps, patches, series):
     kernel = TpuAttention(interpret=True)
     positions = -(-steps // TINY.patch_size) + 1 + patches
-    blocks = Blocks.of(kernel, jnp.ones((groups, variates, positions), bool), rotary_angles(positions, 4, 1.0))
+    rotary = rotary_angles(positions, 4, 1.0)
+    blocks = Blocks.of(kernel, jnp.ones((groups, variates, positions), bool), rotary, TINY.num_heads, TINY.d_kv)
     assert blocks.series == series
-    ours = forecast(model(params, kernel), context, mask, patches=patches)
-    dense = forecast(model(params), context, mask, patches=patches)
-    spread = float(np.abs(np.asarray(dense)[mask]).max())
-    np.testing.assert_allclose(np.asarray(ours)[mask], np.asarray(dense)[mask], rtol=0, atol=5e-6 * spread)
+    arrays = groups_of(groups, variates, steps)
+    ours, dense = (run(model(TINY, k), "__call__", *arrays, num_output_patches=patches) for k in (kernel, None))
+    assert_close(ours, dense, arrays[1])
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"layer": 1}, {"layer": 0}, {"positions": slice(3)}, {"positions": slice(3, 4), "layer": 2}]
+)
+def test_hidden_states_of_blocks(options):
+    arrays = groups_of(4, 3, 48)
+    ours, dense = (run(model(TINY, k), "encode", *arrays, **options) for k in (TpuAttention(interpret=True), None))
+    np.testing.assert_array_equal(ours.mask_GxVxS, dense.mask_GxVxS)
+    counts = np.asarray(dense.mask_GxVxS)[:, :, options.get("positions", slice(None))]
+    assert_close(ours.hidden_GxVxSxD, dense.hidden_GxVxSxD, counts)
+
+
+def test_few_heads_at_a_time():
+    arrays = groups_of(2, 1, 300 * TINY.patch_size)
+    ours, dense = (run(model(WIDE, k), "__call__", *arrays) for k in (TpuAttention(interpret=True), None))
+    assert_close(ours, dense, arrays[1])
+
+
+def test_bfloat16_in_blocks_is_as_near_to_float32():
+    arrays = groups_of(4, 3, 64)
+    exact = run(model(TINY), "encode", *arrays)
+    counts = np.asarray(exact.mask_GxVxS)
+    errors = [
+        np.square(
+            np.asarray(run(model(TINY, k, jnp.bfloat16), "encode", *arrays).hidden_GxVxSxD - exact.hidden_GxVxSxD)[
+                counts
+            ]
+        ).mean()
+        for k in (TpuAttention(interpret=True), None)
+    ]
+    assert 0 < errors[0] < 1.2 * errors[1]
 
 
 @pytest.mark.parametrize("shape", [{"data": 8}, {"data": 2, "fsdp": 2, "tensor": 2}])
-def test_blocks_on_a_mesh(params, shape):
-    mesh = make_mesh(shape)
-    context, mask = walks(16, 2, 48), np.ones((16, 2), bool)
-    ours = forecast(model(params, TpuAttention(mesh, interpret=True)), context, mask, patches=1)
-    dense = forecast(model(params), context, mask, patches=1)
-    np.testing.assert_allclose(ours, dense, rtol=0, atol=5e-6 * float(jnp.max(jnp.abs(dense))))
+@pytest.mark.parametrize("steps", [48, 900])  # the second: a series in a block, positions gathered between series
+def test_blocks_on_a_mesh(shape, steps):
+    arrays = groups_of(16, 2, steps)
+    kernel = TpuAttention(make_mesh(shape), interpret=True)
+    ours, dense = (run(model(TINY, k), "__call__", *arrays) for k in (kernel, None))
+    assert_close(ours, dense, arrays[1])
 
 
 def test_groups_that_cannot_be_split_over_the_devices_are_computed_densely():
     kernel = TpuAttention(make_mesh({"data": 8}), interpret=True)
-    assert Blocks.of(kernel, jnp.ones((3, 1, 5), bool), rotary_angles(5, 4, 1.0)) is None
+    assert Blocks.of(kernel, jnp.ones((3, 1, 5), bool), rotary_angles(5, 4, 1.0), 4, 8) is None

@@ -21,10 +21,13 @@ def apply(block, x):
     return block(x), jnp.sum(x)
 
 
-@pytest.mark.parametrize("number", [1, 2, 3])
+@pytest.mark.parametrize("number", [0, 1, 2, 3])
 def test_blocks_in_a_list_do_what_stacked_blocks_do(number):
     x = jnp.ones((2, 16))
     stacked, kept = apply_blocks(linears(), number, apply, x)
+    in_place, kept_in_place = apply_blocks(linears(), number, apply, x, in_place=True)
+    np.testing.assert_array_equal(in_place, stacked)
+    np.testing.assert_array_equal(kept_in_place, kept)
     listed, kept_of_list = apply_blocks(unstack_blocks(linears(), 3), number, apply, x)
     np.testing.assert_allclose(listed, stacked, rtol=1e-6)
     np.testing.assert_allclose(kept_of_list, kept, rtol=1e-6)
@@ -60,7 +63,7 @@ def test_a_block_of_a_list_is_traced_once():
 
 def test_the_first_blocks_are_not_copied_out_of_the_stack():
     graphdef, state = nnx.split(linears())
-    compiled = jax.jit(lambda state, x: apply_blocks(nnx.merge(graphdef, state), 2, apply, x)[0]).lower(
+    compiled = jax.jit(lambda state, x: apply_blocks(nnx.merge(graphdef, state), 2, apply, x, in_place=True)[0]).lower(
         state, jnp.ones((2, 16))
     )
     assert "f32[2,16,16]" not in compiled.compile().as_text(), "two of the three would be a copy"

@@ -16,7 +16,7 @@ from chronos_jax.layers.tpu_attention import TpuAttention
 from chronos_jax.sharding import make_mesh
 
 ROOT = Path(__file__).parents[3]
-HEADS, WIDTH = 4, 32
+HEADS, WIDTH = 8, 32  # twice as much as the lanes hold
 
 
 def arrays(blocks, queries, keys, dtype=jnp.float32):
@@ -61,6 +61,17 @@ def test_bfloat16_is_that_of_xla():
     )
 
 
+def test_what_it_cannot_take_is_told_beforehand():
+    alone, shared = TpuAttention(), TpuAttention(make_mesh({"data": 2, "tensor": 4}))
+    assert alone.fits(groups=3, positions=768, num_heads=12, width=64)
+    assert not alone.fits(groups=3, positions=769, num_heads=12, width=64), "too many positions"
+    assert not alone.fits(groups=3, positions=257, num_heads=12, width=48), "heads that do not fill the lanes"
+    assert shared.fits(groups=4, positions=256, num_heads=12, width=64)
+    assert not shared.fits(groups=4, positions=257, num_heads=12, width=64), "three heads a device"
+    assert not shared.fits(groups=3, positions=8, num_heads=12, width=64), "groups that cannot be split"
+    assert not shared.fits(groups=4, positions=8, num_heads=6, width=64), "heads that cannot be split"
+
+
 @pytest.mark.parametrize("shape", [{"data": 8}, {"data": 2, "fsdp": 2, "tensor": 2}])
 def test_blocks_and_heads_are_split_over_a_mesh(shape):
     *tensors, visible = arrays(8, 24, 24)
@@ -85,7 +96,8 @@ config = Chronos2Config(d_model=256, d_kv=64, d_ff=512, num_layers=2, num_heads=
 for mesh in make_mesh({"data": 8}, devices), make_mesh({"data": 4, "tensor": 2}, devices):
     for dtype in jnp.float32, jnp.bfloat16:
         # Several groups in a block; a series in a block, with positions gathered between series; the longest context.
-        for shape, patches in ((64, 5, 64), 2), ((8, 5, 1024), 4), ((8, 1, 8192), 64):
+        # And a group as large as a block may be.
+        for shape, patches in ((64, 5, 64), 2), ((8, 5, 1024), 4), ((8, 1, 8192), 64), ((8, 768, 16), 1):
             graphdef, state = nnx.split(abstract_model(config, dtype, mesh, "tpu"))
             shardings = nest((weight, named_sharding(mesh, weight.axes)) for weight in weight_table(config))
             params = jax.tree.map(
@@ -106,6 +118,6 @@ def test_the_compiler_for_tpus_takes_it():
     )
     assert run.returncode == 0, run.stderr[-3000:]
     lines = [line.split() for line in run.stdout.splitlines() if line[:1] in "12"]
-    assert len(lines) == 12
+    assert len(lines) == 16
     # A time attention in the loop and one behind it; as many between series, where there are any.
     assert all(int(kernels) == (2 if variates == "1" else 4) for *_, variates, _, kernels in lines), run.stdout
