@@ -6,7 +6,8 @@ Compilations in a fixed series of calls, positions and operations computed beyon
 of the encoder in training. The exit code is 1 where a number is worse than in benchmarks/results/counts.json, or in one
 place only, 2 where nothing is recorded or the TPU compiler is absent, else 0. `--write` records numbers as they are.
 Where JAX is another version than the recorded one, what its compilers decide is only told. `--tpu` counts by the TPU
-compiler, too, which needs no TPU: pip install libtpu, or TPU_LIBRARY_PATH.
+compiler, too, which needs no TPU: pip install 'jax[tpu]', or TPU_LIBRARY_PATH. Its releases differ: record and compare
+with the libtpu that this JAX asks for.
 """
 
 import argparse
