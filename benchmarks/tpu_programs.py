@@ -16,7 +16,7 @@ from chronos_jax.checkpoints.weights import nest
 from chronos_jax.chronos2.batching import groups_at_once
 from chronos_jax.chronos2.config import Chronos2Config
 from chronos_jax.chronos2.params import weight_table
-from chronos_jax.chronos2.runner import abstract_model, tokens_at_once
+from chronos_jax.chronos2.runner import abstract_model, tokens_at_once, with_params
 from chronos_jax.layers.patching import num_patches
 from chronos_jax.sharding import batch_shards, named_sharding
 from train.compilation.costs import matrix_flops, memory_traffic
@@ -146,8 +146,8 @@ def _lowered_extraction(work: Work, size: str, config: Chronos2Config, mesh: Mes
 
 
 def _lowered_forecast(work: Work, size: str, config: Chronos2Config, mesh: Mesh) -> jax.stages.Lowered:
-    graphdef, state = nnx.split(abstract_model(config, jnp.bfloat16, mesh, "tpu"))
-    nnx.replace_by_pure_dict(state, _parameters(config, mesh))
+    model = with_params(abstract_model(config, jnp.bfloat16, mesh, "tpu"), _parameters(config, mesh))
+    graphdef, state = nnx.split(model)
 
     @jax.jit
     def forecast(state: nnx.State, context: jax.Array, mask: jax.Array) -> jax.Array:

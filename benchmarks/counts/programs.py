@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 from benchmarks.counts.plans import plan
-from benchmarks.necessary_flops import embed_flops, forecast_flops
 from benchmarks.side_by_side.cases import CASES
 from chronos_jax import Chronos2Config
 from train.compilation.costs import matrix_flops, memory_traffic
@@ -11,15 +10,8 @@ from train.compilation.hlo import parse_program
 
 PADDED = ("embed-1024", "forecast-256", "ragged-2000", "multivariate", "long-context", "cross-learning", "dataframe")
 
-# Cases of few shapes, since each is compiled, and the operations that they need.
-NECESSARY: dict[str, Callable[[Chronos2Config], int]] = {
-    "embed-1024": lambda config: embed_flops(config, 1024, 5, 50),
-    "forecast-256": lambda config: forecast_flops(config, 256, 1, 512, 64),
-    "multivariate": lambda config: forecast_flops(config, 32, 5, 512, 64),
-    "long-context": lambda config: forecast_flops(config, 8, 1, 2048, 64),
-    "long-history": lambda config: forecast_flops(config, 1, 1, 8192, 64),
-    "cross-learning": lambda config: forecast_flops(config, 1, 100, 512, 64),
-}
+# Of few shapes, since each is compiled.
+COMPILED = ("embed-1024", "forecast-256", "multivariate", "long-context", "long-history", "cross-learning")
 
 
 def padding(config: Chronos2Config, cases: tuple[str, ...] = PADDED) -> dict[str, float]:
@@ -34,7 +26,7 @@ def padding(config: Chronos2Config, cases: tuple[str, ...] = PADDED) -> dict[str
     return dict(sorted(found.items()))
 
 
-def operations(config: Chronos2Config, cases: tuple[str, ...] = tuple(NECESSARY)) -> dict[str, float]:
+def operations(config: Chronos2Config, cases: tuple[str, ...] = COMPILED) -> dict[str, float]:
     """Case → operations of products computed for each that is needed, and bytes moved for each position needed.
 
     Over all batches of the case, as compiled for this machine's default device; trips of loops are counted, and bytes
@@ -42,13 +34,15 @@ def operations(config: Chronos2Config, cases: tuple[str, ...] = tuple(NECESSARY)
     """
     flops, moved = {}, {}
     for name in cases:
+        necessary = CASES[name].flops
+        assert necessary is not None, "the operations that these cases need are counted"
         planned = plan(_call(name), config)
         operations = traffic = 0
         for batch, number in planned.shapes:
             program = parse_program(str(planned.lower(batch).compile().as_text()))
             operations += number * matrix_flops(program)
             traffic += number * memory_traffic(program)
-        flops[f"operations computed per operation needed: {name}"] = operations / NECESSARY[name](config)
+        flops[f"operations computed per operation needed: {name}"] = operations / necessary(config)
         moved[f"bytes moved per position needed: {name}"] = traffic / planned.tokens_needed
     return flops | moved
 

@@ -127,16 +127,19 @@ CASES: dict[str, Case] = {
         "forecast, 32 × 5 variates × 512 → 64",
         ratio=Targets(1.25, 2),
         make=lambda: _predict(walks(32, 5, 512), 64),
+        flops=_forecast_flops(32, 5, 512, 64),
     ),
     "long-context": Case(
         "forecast, 8 × 2,048 → 64",
         ratio=Targets(2, 2),
         make=lambda: _predict(walks(8, 1, 2048), 64),
+        flops=_forecast_flops(8, 1, 2048, 64),
     ),
     "long-history": Case(
         "forecast, 1 × 8,192 steps → 64",
         ratio=Targets(1.3, 1.5),
         make=lambda: _predict(walks(1, 1, 8192), 64),
+        flops=_forecast_flops(1, 1, 8192, 64),
     ),
     "long-horizon": Case(
         "forecast, 1 × 512 → 8,192",
@@ -147,6 +150,7 @@ CASES: dict[str, Case] = {
         "forecast, cross-learning, 100 × 512 → 64",
         ratio=Targets(1.15, 1.5),
         make=lambda: _predict(walks(100, 1, 512), 64, cross_learning=True),
+        flops=_forecast_flops(1, 100, 512, 64),
     ),
     "dataframe": Case(
         "forecast, DataFrame of 5,000 series × 200 → 24",

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, DTypeLike, Float, Int
 
+from chronos_jax.layers.stacking import apply_blocks
 from chronos_jax.text.config import Activation, TowerConfig
 
 ACTIVATIONS: Mapping[Activation, Callable[[Array], Array]] = {
@@ -69,15 +70,10 @@ def layer_norm(config: TowerConfig, *, dtype: DTypeLike, rngs: nnx.Rngs) -> nnx.
 
 
 def run_blocks(
-    blocks: Callable[[Array, Array], Array], x_BxSxD: Float[Array, "b s d"], lengths_B: Int[Array, " b"]
+    blocks: nnx.Module, number: int, x_BxSxD: Float[Array, "b s d"], lengths_B: Int[Array, " b"]
 ) -> Float[Array, "b s d"]:
-    """Applies stacked blocks one after the other."""
-    graphdef, stacked = nnx.split(blocks)
-
-    def step(x: Array, block_state: nnx.State) -> tuple[Array, None]:
-        return nnx.merge(graphdef, block_state)(x, lengths_B), None
-
-    return jax.lax.scan(step, x_BxSxD, stacked)[0]
+    """Applies so many blocks one after the other."""
+    return apply_blocks(blocks, number, lambda block, x: (block(x, lengths_B), None), x_BxSxD)[0]
 
 
 def _linear_to_stream(d_in: int, d_out: int, *, dtype: DTypeLike, rngs: nnx.Rngs) -> nnx.Linear:

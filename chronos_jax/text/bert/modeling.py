@@ -32,6 +32,7 @@ class BertModel(nnx.Module):
         def embed(rows: int) -> nnx.Embed:
             return nnx.Embed(rows, config.hidden_size, dtype=dtype, param_dtype=dtype, rngs=rngs)
 
+        self.config = config
         self.word_embeddings = embed(config.vocab_size)
         self.position_embeddings = embed(config.max_position_embeddings)
         self.token_type_embeddings = embed(config.type_vocab_size)
@@ -54,4 +55,4 @@ class BertModel(nnx.Module):
         positions_SxD = self.position_embeddings.embedding[: tokens_BxS.shape[1]].astype(jnp.float32)
         type_D = self.token_type_embeddings.embedding[0].astype(jnp.float32)
         x_BxSxD = words_BxSxD + type_D[None, None] + positions_SxD[None]
-        return run_blocks(self.blocks, self.embedding_norm(x_BxSxD), lengths_B)
+        return run_blocks(self.blocks, self.config.num_hidden_layers, self.embedding_norm(x_BxSxD), lengths_B)

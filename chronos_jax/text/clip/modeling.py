@@ -61,7 +61,7 @@ class ClipTextModel(nnx.Module):
         """
         positions_SxD = self.position_embedding.embedding[: tokens_BxS.shape[1]].astype(jnp.float32)
         x_BxSxD = self.token_embedding(tokens_BxS).astype(jnp.float32) + positions_SxD[None]
-        return self.final_norm(run_blocks(self.blocks, x_BxSxD, lengths_B))
+        return self.final_norm(run_blocks(self.blocks, self.config.num_hidden_layers, x_BxSxD, lengths_B))
 
     def project(
         self, hidden_BxSxD: Float[Array, "b s d"], tokens_BxS: Int[Array, "b s"], lengths_B: Int[Array, " b"]
