@@ -51,7 +51,7 @@ class Cost(NamedTuple):
             the padding of arrays to whole tiles.
         memory_traffic: Bytes from and to main memory (`train.compilation.costs.memory_traffic`).
         temporaries: Bytes of main memory that the program needs in between.
-        flops: Products of matrices outside of kernels written by hand (`train.compilation.costs.matrix_flops`).
+        flops: Products of matrices (`train.compilation.costs.matrix_flops`).
     """
 
     bytes_accessed: int
@@ -146,7 +146,7 @@ def _lowered_extraction(work: Work, size: str, config: Chronos2Config, mesh: Mes
 
 
 def _lowered_forecast(work: Work, size: str, config: Chronos2Config, mesh: Mesh) -> jax.stages.Lowered:
-    model = with_params(abstract_model(config, jnp.bfloat16, mesh, "tpu"), _parameters(config, mesh))
+    model = with_params(abstract_model(config, jnp.bfloat16, mesh, mesh.devices.flat[0]), _parameters(config, mesh))
     graphdef, state = nnx.split(model)
 
     @jax.jit

@@ -6,8 +6,8 @@ Of the plain port (`benchmarks.plain_encoder`) and of ours, in bfloat16, for eac
 minute or two for a case. Numbers go into benchmarks/results/tpu_traffic.json, where those of cases that are not run
 stay; `--write` puts the table of all into docs/performance.md, and with `--cases` alone nothing is compiled for it.
 Bytes accessed are the compiler's own count: what instructions read and write, also in scratch memory, arrays filled up
-to whole tiles. It takes the body of a loop once, so it is of the program with its loops unrolled. Products are those
-outside of kernels written by hand. Needs `libtpu` (pip install libtpu, or TPU_LIBRARY_PATH).
+to whole tiles. It takes the body of a loop once, so it is of the program with its loops unrolled. Needs `libtpu` (pip
+install libtpu, or TPU_LIBRARY_PATH).
 """
 
 import argparse

@@ -78,7 +78,7 @@ class Plan:
     def model(self) -> tuple[Structure, dict[str, Any]]:
         """The model of the runner's configuration in the form in which the runner has it, and shapes of its weights."""
         runner, config = self.runner, self.runner.config
-        model = abstract_model(config, np.float32, runner.mesh, jax.local_devices()[0].platform)
+        model = abstract_model(config, np.float32, runner.mesh, jax.local_devices()[0])
         if isinstance(runner.structure.model(runner.arrays).encoder.blocks, nnx.List):
             model.encoder.blocks = unstack_blocks(model.encoder.blocks, config.num_layers)
         graphdef, state = nnx.split(model)

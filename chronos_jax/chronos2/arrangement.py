@@ -4,17 +4,20 @@ A block of the encoder says what is computed; an arrangement says which position
 compute the same.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import jax.numpy as jnp
 import numpy as np
+from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
 from chronos_jax.layers.attention import EVERYWHERE, MultiHeadAttention
 from chronos_jax.layers.rotary import Rotary
-from chronos_jax.layers.tpu_attention import BLOCK, LANES, TpuAttention
+from chronos_jax.layers.tpu_attention import LANES, TpuAttention
+
+LARGEST_SHARED_BLOCK = 256
+"""Positions beyond which a group's series have blocks of their own: most of the logits of a larger one are masked."""
 
 
 @runtime_checkable
@@ -27,11 +30,18 @@ class Arrangement(Protocol):
     def read(self, x: Float[Array, "... d"]) -> Float[Array, "... d"]:
         """Of the stream, what is read."""
 
-    def time(self, attention: MultiHeadAttention, x: Float[Array, "... d"]) -> tuple[Array, Array | None]:
-        """Attention from what is read to all positions of its series, and the weights where they are at hand."""
+    def time(
+        self, norm: nnx.RMSNorm, attention: MultiHeadAttention, x: Float[Array, "... d"]
+    ) -> tuple[Array, Array | None]:
+        """Of the stream what is read, plus what it takes from all positions of its series after the norm.
 
-    def group(self, attention: MultiHeadAttention, x: Float[Array, "... d"]) -> tuple[Array, Array | None]:
-        """Attention between the series of a group at each position that is read (`x` holds these alone), likewise."""
+        Also the attention weights where they are at hand.
+        """
+
+    def group(
+        self, norm: nnx.RMSNorm, attention: MultiHeadAttention, x: Float[Array, "... d"]
+    ) -> tuple[Array, Array | None]:
+        """Likewise between the series of a group, at each position that is read: `x` holds these alone."""
 
 
 @dataclass(frozen=True)
@@ -54,15 +64,20 @@ class Dense:
     def read(self, x: Float[Array, "g v s d"]) -> Float[Array, "g v r d"]:
         return x[:, :, self.positions]
 
-    def time(self, attention: MultiHeadAttention, x: Float[Array, "g v s d"]) -> tuple[Array, Array | None]:
-        return attention.with_weights(x, self.mask_GxVxS, self.rotary, self.positions)
+    def time(
+        self, norm: nnx.RMSNorm, attention: MultiHeadAttention, x: Float[Array, "g v s d"]
+    ) -> tuple[Array, Array | None]:
+        y, weights = attention.with_weights(norm(x), self.mask_GxVxS, self.rotary, self.positions)
+        return self.read(x) + y, weights
 
-    def group(self, attention: MultiHeadAttention, x: Float[Array, "g v r d"]) -> tuple[Array, Array | None]:
+    def group(
+        self, norm: nnx.RMSNorm, attention: MultiHeadAttention, x: Float[Array, "g v r d"]
+    ) -> tuple[Array, Array | None]:
         mask_GxVxR = self.mask_GxVxS[:, :, self.positions]
         if x.shape[1] == 1:
-            return attention.alone(x, mask_GxVxR), attention.weights_alone(mask_GxVxR[:, 0])
-        y_GxRxVxD, weights = attention.with_weights(x.swapaxes(1, 2), mask_GxVxR.swapaxes(1, 2))
-        return y_GxRxVxD.swapaxes(1, 2), weights
+            return x + attention.alone(norm(x), mask_GxVxR), attention.weights_alone(mask_GxVxR[:, 0])
+        y_GxRxVxD, weights = attention.with_weights(norm(x).swapaxes(1, 2), mask_GxVxR.swapaxes(1, 2))
+        return x + y_GxRxVxD.swapaxes(1, 2), weights
 
 
 @dataclass(frozen=True)
@@ -88,14 +103,14 @@ class Blocks:
 
     @classmethod
     def of(
-        cls, kernel: TpuAttention, mask_GxVxS: Bool[Array, "g v s"], rotary: Rotary, num_heads: int, width: int
+        cls, kernel: TpuAttention, attention: MultiHeadAttention, mask_GxVxS: Bool[Array, "g v s"], rotary: Rotary
     ) -> "Blocks | None":
-        """As many series in a block as fit; None where the kernel cannot take these groups or heads of this width."""
+        """As many series in a block as fit; None where the kernel cannot take these groups or such an attention."""
         groups, variates, length = mask_GxVxS.shape
-        if not kernel.fits(groups, max(variates, length), num_heads, width):
+        if not kernel.fits(attention, groups, max(variates, length, LANES)):
             return None
         together = _largest_divisor(groups // kernel.shards, LANES // (variates * length)) * variates
-        return cls(kernel, mask_GxVxS, rotary, together if together * length <= BLOCK else 1)
+        return cls(kernel, mask_GxVxS, rotary, together if together * length <= LARGEST_SHARED_BLOCK else 1)
 
     def pack(self, x_GxVxSxD: Float[Array, "g v s d"]) -> Float[Array, "n t d"]:
         """The stream as it lies in blocks."""
@@ -113,57 +128,47 @@ class Blocks:
     def read(self, x: Float[Array, "n t d"]) -> Float[Array, "n r d"]:
         return x if self.positions == EVERYWHERE else self.pack(self.unpack(x)[:, :, self.positions])
 
-    def time(self, attention: MultiHeadAttention, x: Float[Array, "n t d"]) -> tuple[Array, Array | None]:
+    def time(
+        self, norm: nnx.RMSNorm, attention: MultiHeadAttention, x: Float[Array, "n t d"]
+    ) -> tuple[Array, Array | None]:
         places_S = np.arange(self.mask_GxVxS.shape[-1])
         keys, queries = self._names(places_S), self._names(places_S[self.positions])
 
         def angles(places: np.ndarray) -> Rotary:
             return Rotary(*(jnp.tile(x[places], (self.series, 1)) for x in self.rotary))
 
-        def attend(q: Array, k: Array, v: Array) -> Array:
-            return self.kernel(
-                q,
-                k,
-                v,
-                self.mask_GxVxS.reshape(k.shape[:2]),
-                visible_QxT=queries.series[:, None] == keys.series[None, :],
-                num_heads=attention.num_heads,
-                rotary=(angles(places_S[self.positions]), angles(places_S)),
-            )
+        x = self.kernel(
+            norm,
+            attention,
+            x,
+            self.mask_GxVxS.reshape(x.shape[:2]),
+            visible_QxT=queries.series[:, None] == keys.series[None, :],
+            rotary=(angles(places_S[self.positions]), angles(places_S)),
+            asking_NxQxD=None if self.positions == EVERYWHERE else self.read(x),
+        )
+        return x, None
 
-        return attention.in_blocks(x, self.read(x), attend), None
-
-    def group(self, attention: MultiHeadAttention, x: Float[Array, "n r d"]) -> tuple[Array, Array | None]:
+    def group(
+        self, norm: nnx.RMSNorm, attention: MultiHeadAttention, x: Float[Array, "n r d"]
+    ) -> tuple[Array, Array | None]:
         groups, variates, _ = self.mask_GxVxS.shape
         mask_GxVxR = self.mask_GxVxS[:, :, self.positions]
-        if variates == 1:
-            return attention.alone(x, mask_GxVxR.reshape(x.shape[:2])), None
+        keys_NxR = mask_GxVxR.reshape(x.shape[:2])
         if self.series % variates == 0:
             names = self._names(np.arange(mask_GxVxR.shape[-1]))
             same_group = names.series[:, None] // variates == names.series[None, :] // variates
             visible = same_group & (names.place[:, None] == names.place[None, :])
-            return attention.in_blocks(x, x, self._attend(attention, mask_GxVxR.reshape(x.shape[:2]), visible)), None
+            return self.kernel(norm, attention, x, keys_NxR, visible_QxT=visible), None
         places = _largest_divisor(mask_GxVxR.shape[-1], LANES // variates)
         place = np.repeat(np.arange(places), variates)
 
         def gathered(x_GxVxRxD: Array) -> Array:
             return x_GxVxRxD.swapaxes(1, 2).reshape(-1, places * variates, x_GxVxRxD.shape[-1])
 
-        attend = self._attend(attention, gathered(mask_GxVxR[..., None])[..., 0], place[:, None] == place[None, :])
-
-        def attend_gathered(q: Array, k: Array, v: Array) -> Array:
-            y = attend(*(gathered(self.unpack(rows)) for rows in (q, k, v)))
-            return self.pack(y.reshape(groups, -1, variates, y.shape[-1]).swapaxes(1, 2))
-
-        return attention.in_blocks(x, x, attend_gathered), None
-
-    def _attend(
-        self, attention: MultiHeadAttention, keys_NxT: Bool[Array, "n t"], visible_TxT: Bool[np.ndarray, "t t"]
-    ) -> Callable[[Array, Array, Array], Array]:
-        def attend(q: Array, k: Array, v: Array) -> Array:
-            return self.kernel(q, k, v, keys_NxT, visible_QxT=visible_TxT, num_heads=attention.num_heads)
-
-        return attend
+        keys_NxT = gathered(mask_GxVxR[..., None])[..., 0]
+        visible = place[:, None] == place[None, :]
+        x = self.kernel(norm, attention, gathered(self.unpack(x)), keys_NxT, visible_QxT=visible)
+        return self.pack(x.reshape(groups, -1, variates, x.shape[-1]).swapaxes(1, 2)), None
 
     def _names(self, places: Int[np.ndarray, " r"]) -> "_Names":
         return _Names(np.repeat(np.arange(self.series), len(places)), np.tile(places, self.series))

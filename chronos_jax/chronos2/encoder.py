@@ -49,10 +49,8 @@ class EncoderBlock(nnx.Module):
 
     def __call__(self, x: Array, arrangement: Arrangement) -> tuple[Array, Attentions | None]:
         """The output at the positions that are read, and the weights of both attentions where they are at hand."""
-        y, time = arrangement.time(self.time_attention, self.time_norm(x))
-        x = arrangement.read(x) + y
-        y, group = arrangement.group(self.group_attention, self.group_norm(x))
-        x = x + y
+        x, time = arrangement.time(self.time_norm, self.time_attention, x)
+        x, group = arrangement.group(self.group_norm, self.group_attention, x)
         attentions = None if time is None or group is None else Attentions(time, group)
         return x + self.mlp(self.mlp_norm(x)), attentions
 
@@ -103,7 +101,7 @@ class Encoder(nnx.Module):
         rotary = rotary_angles(x_GxVxSxD.shape[2], self.config.d_kv, self.config.rope_theta)
         blocks = None
         if self.kernel is not None and not output_attentions:
-            blocks = Blocks.of(self.kernel, mask_GxVxS, rotary, self.config.num_heads, self.config.d_kv)
+            blocks = Blocks.of(self.kernel, block_at(self.blocks, 0).time_attention, mask_GxVxS, rotary)
         arrangement = blocks or Dense(mask_GxVxS, rotary)
 
         def apply(block: EncoderBlock, x: Array) -> tuple[Array, Attentions | None]:

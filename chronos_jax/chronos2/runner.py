@@ -20,7 +20,7 @@ from chronos_jax.layers.stacking import unstack_blocks
 from chronos_jax.layers.tpu_attention import TpuAttention
 from chronos_jax.sharding import batch_shards, named_sharding
 
-TOKENS_AT_ONCE = {"cpu": 1024, "tpu": 10240}
+TOKENS_AT_ONCE = {"cpu": 1024, "tpu": 8192}
 """Positions beyond which a batch falls out of the cache of a CPU, or out of the memory beside the core of a TPU.
 
 On a CPU, 256 series of 512 steps took 3 times as long in one batch as in eight. On a TPU v5e, 1,024 windows of 30
@@ -71,9 +71,10 @@ class Runner:
         shardings = nest((weight, named_sharding(mesh, weight.axes)) for weight in table) if mesh else None
         self.params = jax.device_put(params, shardings)
         devices = jax.tree.leaves(self.params)[0].devices()  # also where the caller has put them himself
-        self._platform = next(iter(devices)).platform
+        device = next(iter(devices))
+        self._platform = device.platform
         self.one_cpu = self._platform == "cpu" and len(devices) == 1
-        model = with_params(abstract_model(config, dtype, mesh, self._platform), self.params)
+        model = with_params(abstract_model(config, dtype, mesh, device), self.params)
         if self.one_cpu:
             model.encoder.blocks = unstack_blocks(model.encoder.blocks, config.num_layers)
         graphdef, state = nnx.split(model)
@@ -144,10 +145,10 @@ class Runner:
 
 
 def abstract_model(
-    config: Chronos2Config, dtype: DTypeLike, mesh: Mesh | None = None, platform: str = "cpu"
+    config: Chronos2Config, dtype: DTypeLike, mesh: Mesh | None = None, device: jax.Device | None = None
 ) -> Chronos2Model:
-    """The model without parameters; for TPUs with the attention that is made for them."""
-    kernel = TpuAttention(mesh) if platform == "tpu" else None
+    """The model without parameters; for a TPU with the attention that is made for it."""
+    kernel = TpuAttention(device.device_kind, mesh) if device is not None and device.platform == "tpu" else None
     return nnx.eval_shape(lambda: Chronos2Model(config, dtype=dtype, rngs=nnx.Rngs(0), kernel=kernel))
 
 

@@ -1,7 +1,5 @@
 """Multi-head self-attention as in T5: no biases, no 1/sqrt(d) scaling; softmax in float32."""
 
-from collections.abc import Callable
-
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -61,18 +59,6 @@ class MultiHeadAttention(nnx.Module):
         attend = _by_arithmetic if x.shape[-2] <= FEW_KEYS else _by_products
         y, weights = attend(q, k, v, keys)
         return self.o(y.reshape(*asking.shape[:-1], -1)), weights
-
-    def in_blocks(
-        self, x_NxTxD: Float[Array, "n t d"], asking_NxQxD: Float[Array, "n q d"], attend: Callable[..., Array]
-    ) -> Float[Array, "n q d"]:
-        """Attention within blocks of positions, by an `attend` that knows which of them see each other.
-
-        Args:
-            x_NxTxD: What is attended to.
-            asking_NxQxD: What attends, often the same.
-            attend: From queries, keys and values (N, Q or T, heads x width) to what each query takes.
-        """
-        return self.o(attend(self.q(asking_NxQxD), self.k(x_NxTxD), self.v(x_NxTxD)))
 
     def alone(self, x: Float[Array, "*batch s d"], keys: Bool[Array, "*batch s"]) -> Float[Array, "*batch s d"]:
         """What `__call__` gives when every position attends to itself alone: its weight is then exactly 1."""

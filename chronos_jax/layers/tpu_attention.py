@@ -1,8 +1,9 @@
-"""Attention within small blocks of positions as one TPU kernel: logits and weights never leave the core.
+"""Norm, attention and residual within small blocks of positions as one TPU kernel.
 
-XLA gives every head of every block an array whose last axes are padded to tiles of 8 x 128, in memory. Here a block of
-about 128 positions, of several series, is one program: a product fills the matrix unit, and a mask keeps apart what
-must not see each other. See docs/performance.md for what it saves.
+XLA writes queries, keys, values and what is attended to into memory, and gives every head of every block an array whose
+last axes are padded to tiles of 8 x 128. Here a block of about 128 positions, of several series, is one program, which
+reads the stream and writes it: its products fill the matrix unit, and a mask keeps apart what must not see each other.
+See docs/performance.md for what it saves.
 """
 
 from dataclasses import dataclass
@@ -12,19 +13,34 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import nnx
 from jax.sharding import Mesh
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, DTypeLike, Float
 
-from chronos_jax.layers.rotary import Rotary, turn
+from chronos_jax.layers.attention import MultiHeadAttention
+from chronos_jax.layers.rotary import Rotary
 from chronos_jax.sharding import batch_shards, partition_spec
 
 LANES = 128
 
-BLOCK = 256
-"""Beyond so many positions a program takes only as many heads as fill the lanes, so that it fits the core's memory."""
-
 LARGEST_BLOCK = 768
-"""Positions whose logits, weights and mask fit the memory beside the core, for the heads that fill the lanes."""
+"""Positions of the longest context or largest group; programs for more take long to compile."""
+
+MIB = 1 << 20
+
+CORE_MEMORY = {
+    "TPU v5 lite": 128 * MIB,
+    "TPU v5e": 128 * MIB,
+    "TPU v5": 64 * MIB,
+    "TPU v5p": 64 * MIB,
+    "TPU v6 lite": 128 * MIB,
+    "TPU v6e": 128 * MIB,
+    "TPU7x": 64 * MIB,
+}
+"""Bytes beside a core, by `device_kind` (jax.experimental.pallas.tpu.TpuInfo)."""
+
+LEAST_CORE_MEMORY = 16 * MIB
+"""What every TPU has."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +48,12 @@ class TpuAttention:
     """The kernel on the devices of a mesh.
 
     Attributes:
+        device_kind: As JAX names the devices, such as "TPU v5 lite".
         mesh: Blocks are split along "batch", heads along "heads" (see `chronos_jax.sharding`); None: one device.
         interpret: Run without a TPU, slowly, for tests.
     """
 
+    device_kind: str
     mesh: Mesh | None = None
     interpret: bool = False
 
@@ -44,108 +62,218 @@ class TpuAttention:
         """Number of blocks must be a multiple of this."""
         return 1 if self.mesh is None else batch_shards(self.mesh)
 
-    def fits(self, groups: int, positions: int, num_heads: int, width: int) -> bool:
+    def fits(self, attention: MultiHeadAttention, groups: int, positions: int) -> bool:
         """Whether groups and heads can be split over the devices, and blocks of so many positions computed.
 
         Args:
+            attention: Whose heads must fill the lanes, and whose weights the memory beside the core must hold.
             groups: Whose blocks are split over the devices.
             positions: Of the largest block.
-            num_heads: Heads.
-            width: Of a head.
         """
         tensor = 1 if self.mesh is None else self.mesh.shape["tensor"]
-        if groups % self.shards or num_heads % tensor:
+        d_model, channels = attention.q.in_features, attention.q.out_features
+        if groups % self.shards or attention.num_heads % tensor or channels // tensor % LANES:
             return False
-        return positions <= (LARGEST_BLOCK if _few_heads(num_heads // tensor * width, width) else BLOCK)
+        if LANES % (channels // attention.num_heads) or positions > LARGEST_BLOCK:
+            return False
+        memory = CORE_MEMORY.get(self.device_kind, LEAST_CORE_MEMORY)
+        return _memory(positions, d_model, channels // tensor, attention.q.param_dtype) <= memory
 
     def __call__(
         self,
-        q_NxQxC: Float[Array, "n q c"],
-        k_NxTxC: Float[Array, "n t c"],
-        v_NxTxC: Float[Array, "n t c"],
+        norm: nnx.RMSNorm,
+        attention: MultiHeadAttention,
+        x_NxTxD: Float[Array, "n t d"],
         keys_NxT: Bool[Array, "n t"],
         *,
         visible_QxT: Bool[np.ndarray, "q t"],
-        num_heads: int,
         rotary: tuple[Rotary, Rotary] | None = None,
-    ) -> Float[Array, "n q c"]:
-        """What each query takes: zero where it sees no key that counts.
+        asking_NxQxD: Float[Array, "n q d"] | None = None,
+    ) -> Float[Array, "n q d"]:
+        """The stream plus what each position takes, which is zero where it sees no key that counts.
 
         Args:
-            q_NxQxC: Queries of N blocks, heads side by side along the last axis.
-            k_NxTxC: Keys.
-            v_NxTxC: Values.
+            norm: Of what enters the attention.
+            attention: Its weights.
+            x_NxTxD: N blocks of the stream, which is attended to.
             keys_NxT: Keys that count.
-            visible_QxT: Which key is seen by which query, the same in every block.
-            num_heads: Heads.
+            visible_QxT: Which key is seen by which query, the same in every block. Where each sees itself alone there
+                is nothing to weigh: queries, keys and angles are not used.
             rotary: Angles of the queries and of the keys; products with them are taken in float32.
+            asking_NxQxD: Those positions of the stream that attend; None: all.
         """
-        angles = () if rotary is None else (*rotary[0], *rotary[1])
-        width = q_NxQxC.shape[-1] // num_heads
-        run = partial(_run, width=width, interpret=self.interpret)
-        visible, keys = jnp.asarray(visible_QxT, jnp.int8), keys_NxT.astype(jnp.int8)[:, None, :]
-        arrays = q_NxQxC, k_NxTxC, v_NxTxC, keys, visible, *angles
+        alone = np.array_equal(visible_QxT, np.eye(len(visible_QxT), dtype=bool))
+        maps = (attention.v, attention.o) if alone else (attention.q, attention.k, attention.v, attention.o)
+        width = attention.q.out_features // attention.num_heads
+        angles = () if rotary is None or alone else (*_over_lanes(rotary[0], width), *_over_lanes(rotary[1], width))
+        assert norm.scale is not None, "RMS norms of encoder blocks scale"
+        streams = (x_NxTxD,) if asking_NxQxD is None else (x_NxTxD, asking_NxQxD)
+        keys = keys_NxT.astype(jnp.int8)[:, None, :]
+        visible, scale = jnp.asarray(visible_QxT, jnp.int8), norm.scale[...][None]
+        arrays = streams, keys, visible, scale, tuple(linear.kernel[...] for linear in maps), angles
+        run = partial(_run, width=width, epsilon=norm.epsilon, interpret=self.interpret)
         if self.mesh is None:
             return run(*arrays)
-        rows, whole = partition_spec(("batch", None, "heads")), partition_spec(())
-        specs = (rows, rows, rows, partition_spec(("batch",)), whole, *(whole for _ in angles))
-        return jax.shard_map(run, mesh=self.mesh, in_specs=specs, out_specs=rows, check_vma=False)(*arrays)
+        rows, whole, heads = partition_spec(("batch",)), partition_spec(()), partition_spec((None, "heads"))
+        weights = (*(heads for _ in maps[1:]), partition_spec(("heads",)))
+        specs = rows, rows, whole, whole, weights, whole
+        summed = partial(_summed_over_heads, run) if self.mesh.shape["tensor"] > 1 else run
+        return jax.shard_map(summed, mesh=self.mesh, in_specs=specs, out_specs=rows, check_vma=False)(*arrays)
 
 
-def _run(q: Array, k: Array, v: Array, keys: Array, *shared: Array, width: int, interpret: bool) -> Array:
-    """One program for each block, and for each few heads where blocks are large."""
+def _memory(positions: int, d_model: int, channels: int, dtype: DTypeLike) -> int:
+    """Bytes beside the core for a block of so many positions; somewhat more than compilers were found to need.
+
+    All weights; the stream twice in and twice out, because the next block comes and the last one goes meanwhile; six
+    more of that size between the products; logits and their like of a few heads.
+    """
+    weights = 4 * d_model * channels * jnp.dtype(dtype).itemsize
+    return weights + 10 * 4 * positions * d_model + 4 * 4 * positions * positions + 2 * MIB
+
+
+def _over_lanes(rotary: Rotary, width: int) -> tuple[Float[Array, "s lanes"], Float[Array, "s lanes"]]:
+    """Cosines and sines for heads side by side: of a head's halves, the first takes the second with a minus."""
+    cos, sin = rotary
+    return jnp.tile(cos, 2 * LANES // width), jnp.tile(jnp.concatenate([-sin, sin], axis=-1), LANES // width)
+
+
+def _summed_over_heads(run: Any, streams: tuple[Array, ...], *arrays: Any) -> Array:
+    """Each device has some of the heads: what they take is summed, and the stream added once."""
+    return streams[-1] + jax.lax.psum(run(streams, *arrays, residual=False), "tensor")
+
+
+def _run(
+    streams: tuple[Array, ...],
+    keys: Array,
+    visible: Array,
+    scale: Array,
+    weights: tuple[Array, ...],
+    angles: tuple[Array, ...],
+    *,
+    width: int,
+    epsilon: float,
+    interpret: bool,
+    residual: bool = True,
+) -> Array:
+    """One program for each block; what they share is fetched once."""
     from jax.experimental import pallas as pl  # a tenth of a second that only TPUs need
+    from jax.experimental.pallas import tpu as pltpu
 
-    blocks, queries, channels = q.shape
-    positions = k.shape[1]
-    at_once = LANES if positions > BLOCK and _few_heads(channels, width) else channels
-    pairs = blocks * queries * positions * channels
+    x, asking = streams[0], streams[-1]
+    (blocks, queries, d_model), positions, channels = asking.shape, x.shape[1], weights[0].shape[1]
 
-    def of_block(rows: int) -> pl.BlockSpec:
-        return pl.BlockSpec((1, rows, at_once), lambda block, heads: (block, 0, heads))
+    def of_block(array: Array) -> pl.BlockSpec:
+        return pl.BlockSpec((1, *array.shape[1:]), lambda block: (block, 0, 0))
 
+    def of_all(array: Array) -> pl.BlockSpec:
+        return pl.BlockSpec(array.shape, lambda block: (0, 0), pipeline_mode=pl.Buffered(1))
+
+    alone = len(weights) == 2
+    pairs = 0 if alone else blocks * queries * positions * channels
+    arrays = streams, keys, visible, scale, weights, angles
     return pl.pallas_call(
-        partial(_kernel, width=width),
-        grid=(blocks, channels // at_once),
-        in_specs=[
-            of_block(queries),
-            of_block(positions),
-            of_block(positions),
-            pl.BlockSpec((1, 1, positions), lambda block, heads: (block, 0, 0)),
-            *(pl.BlockSpec(x.shape, lambda block, heads: (0, 0)) for x in shared),
-        ],
-        out_specs=of_block(queries),
-        out_shape=jax.ShapeDtypeStruct(q.shape, q.dtype),
-        # For the compiler's schedule, and for its count of bytes: of the kernel, what it reads and writes outside.
+        partial(_alone if alone else _attention, width=width, epsilon=epsilon, residual=residual),
+        grid=(blocks,),
+        in_specs=[*jax.tree.map(of_block, arrays[:2]), *jax.tree.map(of_all, arrays[2:])],
+        out_specs=of_block(asking),
+        out_shape=jax.ShapeDtypeStruct(asking.shape, asking.dtype),
+        # For the compiler's schedule, and for counts: of the kernel, what it reads and writes outside.
         cost_estimate=pl.CostEstimate(
-            flops=4 * pairs,
+            flops=len(weights) * d_model * channels * blocks * (positions + queries) + 4 * pairs,
             transcendentals=pairs // width,
-            bytes_accessed=sum(x.size * x.dtype.itemsize for x in (q, k, v, keys, q, *shared)),
+            bytes_accessed=sum(x.size * x.dtype.itemsize for x in (*jax.tree.leaves(arrays), asking)),
+        ),
+        compiler_params=pltpu.CompilerParams(
+            vmem_limit_bytes=_memory(positions, d_model, channels, weights[0].dtype),
         ),
         interpret=interpret,
-    )(q, k, v, keys, *shared)
+    )(*arrays)
 
 
-def _few_heads(channels: int, width: int) -> bool:
-    """Whether a program can take some of the heads: so many as fill the lanes."""
-    return LANES % width == 0 and channels % LANES == 0
-
-
-def _kernel(
-    q_ref: Any, k_ref: Any, v_ref: Any, keys_ref: Any, visible_ref: Any, *angles_and_out: Any, width: int
+def _alone(
+    streams: tuple[Any, ...],
+    keys_ref: Any,
+    visible_ref: Any,
+    scale_ref: Any,
+    weights: tuple[Any, ...],
+    angles: tuple[()],
+    out_ref: Any,
+    *,
+    width: int,
+    epsilon: float,
+    residual: bool,
 ) -> None:
-    *angles, out_ref = angles_and_out
-    counts_QxT = (visible_ref[...].astype(jnp.int32) * keys_ref[0].astype(jnp.int32)) > 0
-    for start in range(0, q_ref.shape[-1], width):
-        head = slice(start, start + width)
-        q, k, v = q_ref[0, :, head], k_ref[0, :, head], v_ref[0, :, head]
+    """Every position sees itself alone: its weight is 1."""
+    v_ref, o_ref = weights
+    x = streams[0][0]
+    v = _product(_normed(x, scale_ref, epsilon, v_ref.dtype), v_ref[...])
+    _, any_QxL = _counts(visible_ref, keys_ref)
+    y = _product(jnp.where(any_QxL, v, 0.0).astype(v_ref.dtype), o_ref[...])
+    out_ref[0] = x + y if residual else y
+
+
+def _attention(
+    streams: tuple[Any, ...],
+    keys_ref: Any,
+    visible_ref: Any,
+    scale_ref: Any,
+    weights: tuple[Any, ...],
+    angles: tuple[Any, ...],
+    out_ref: Any,
+    *,
+    width: int,
+    epsilon: float,
+    residual: bool,
+) -> None:
+    from jax.experimental.pallas import tpu as pltpu
+
+    q_ref, k_ref, v_ref, o_ref = weights
+    dtype = q_ref.dtype
+    asking = streams[-1][0]
+    normed = _normed(streams[0][0], scale_ref, epsilon, dtype)
+    normed_asking = normed if len(streams) == 1 else _normed(asking, scale_ref, epsilon, dtype)
+    q, k, v = _product(normed_asking, q_ref[...]), _product(normed, k_ref[...]), _product(normed, v_ref[...])
+    q, k, v = q.astype(dtype), k.astype(dtype), v.astype(dtype)
+    counts_QxT, any_QxL = _counts(visible_ref, keys_ref)
+    lane = jax.lax.broadcasted_iota(jnp.int32, (1, LANES), 1)
+
+    def turned(x: Array, cos_ref: Any, sin_ref: Any) -> Array:
+        x = x.astype(jnp.float32)
+        half = width // 2
+        other = jnp.where(lane % width < half, pltpu.roll(x, LANES - half, 1), pltpu.roll(x, half, 1))
+        return (x * cos_ref[...] + other * sin_ref[...]).astype(dtype)
+
+    taken = []
+    # Heads are not cut out of lanes that they share: of queries the others are set to zero, which takes no longer.
+    for start in range(0, q.shape[-1], LANES):
+        some = slice(start, start + LANES)
+        q_some, k_some, v_some = q[:, some], k[:, some], v[:, some]
         if angles:
-            q, k = turn(q, angles[0][...], angles[1][...]), turn(k, angles[2][...], angles[3][...])
-        over_width, over_keys = (((1,), (1,)), ((), ())), (((1,), (0,)), ((), ()))
-        logits = jax.lax.dot_general(q, k, over_width, preferred_element_type=jnp.float32)
-        logits = jnp.where(counts_QxT, logits, jnp.finfo(jnp.float32).min)
-        weights = jnp.where(counts_QxT, jnp.exp(logits - jnp.max(logits, axis=1, keepdims=True)), 0.0)
-        total = jnp.sum(weights, axis=1, keepdims=True)
-        weights = weights / jnp.where(total > 0, total, 1.0)
-        y = jax.lax.dot_general(weights.astype(v.dtype), v, over_keys, preferred_element_type=jnp.float32)
-        out_ref[0, :, head] = y.astype(out_ref.dtype)
+            q_some, k_some = turned(q_some, *angles[:2]), turned(k_some, *angles[2:])
+        y = jnp.zeros(q_some.shape, jnp.float32)
+        for head in range(LANES // width):
+            own = lane // width == head
+            logits = _product(jnp.where(own, q_some, jnp.zeros_like(q_some)), k_some, of_second=1)
+            logits = jnp.where(counts_QxT, logits, jnp.finfo(jnp.float32).min)
+            weights_QxT = jnp.exp(logits - jnp.max(logits, axis=1, keepdims=True))
+            weights_QxT = weights_QxT / jnp.sum(weights_QxT, axis=1, keepdims=True)
+            y = jnp.where(own, _product(weights_QxT.astype(dtype), v_some), y)
+        taken.append(jnp.where(any_QxL, y, 0.0).astype(dtype))
+    y = _product(jnp.concatenate(taken, axis=1), o_ref[...])
+    out_ref[0] = asking + y if residual else y
+
+
+def _normed(x: Float[Array, "t d"], scale_ref: Any, epsilon: float, dtype: DTypeLike) -> Float[Array, "t d"]:
+    mean_square = jnp.mean(jnp.square(x), axis=-1, keepdims=True)
+    return (x * jax.lax.rsqrt(mean_square + epsilon) * scale_ref[...].astype(x.dtype)).astype(dtype)
+
+
+def _counts(visible_ref: Any, keys_ref: Any) -> tuple[Bool[Array, "q t"], Bool[Array, "q 1"]]:
+    """Which keys each query takes from, and whether there are any."""
+    counts_QxT = visible_ref[...].astype(jnp.int32) * keys_ref[0].astype(jnp.int32)
+    return counts_QxT > 0, jnp.max(counts_QxT, axis=1, keepdims=True) > 0
+
+
+def _product(first: Array, second: Array, of_second: int = 0) -> Float[Array, "rows columns"]:
+    """Over the last axis of the first and this axis of the second, in float32."""
+    return jax.lax.dot_general(first, second, (((1,), (of_second,)), ((), ())), preferred_element_type=jnp.float32)

@@ -85,9 +85,9 @@ def test_the_encoder_sends_nothing_from_chip_to_chip() -> None:
     extraction = program(compile_for("v5e:2x4", *FULL, "--per_chip_batch", "1024", "--json"), 0)
     assert (extraction["windows_per_chip"], extraction["chips"]) == (64, 8)
     assert extraction["cost"]["counts"]["collectives"] == {}
-    # The program computes what the model needs, and nothing twice; less what the kernel does, which is not seen, and
-    # the positions of the last block that pooling does not read.
-    assert 0.97 < extraction["cost"]["counts"]["flops"] / extraction["cost"]["model_flops"] <= 1
+    # The program computes what the model needs, and nothing twice; less the positions of the last block that pooling
+    # does not read, and more for pairs of positions of a block that do not see each other.
+    assert 1 < extraction["cost"]["counts"]["flops"] / extraction["cost"]["model_flops"] < 1.08
 
 
 @pytest.mark.tpu_compile

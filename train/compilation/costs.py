@@ -16,15 +16,22 @@ CONTROL = ("while", "call", "conditional", "async-start")
 SLICES = ("slice", "dynamic-slice", "gather")
 MAIN_MEMORY = 0
 
+_DECLARED = re.compile(r'"cost_estimate":\{"flops":"(\d+)"')
+
 
 def matrix_flops(program: Program) -> int:
-    """Operations of the products of matrices (two per multiply and add), also where they are computed again."""
+    """Operations of the products of matrices (two per multiply and add), also where they are computed again.
+
+    Of a kernel written by hand, all operations that it is declared to do (in Pallas: `cost_estimate`).
+    """
     total = 0
     for instruction, computation, times in program.executions(into_fusions=True):
         if instruction.opcode in ("dot", "convolution"):
             first, second = (operand.results[0] for operand in computation.operands(instruction))
             count = _dot if instruction.opcode == "dot" else _convolution
             total += 2 * times * count(instruction, first, second)
+        elif instruction.opcode == "custom-call" and (declared := _DECLARED.search(instruction.attributes)):
+            total += times * int(declared.group(1))
     return total
 
 

@@ -152,8 +152,8 @@ def extraction(config: TrainConfig, data: DataShapes, mesh: Mesh) -> Program:
     mesh = make_mesh(dict(local.shape) | {"data": -1}, list(mesh.devices.flat))
     sizes = encoder_config(config.chronos_model_name)
     dtype = jnp.bfloat16 if config.use_amp else jnp.float32
-    shards, platform = batch_shards(local), mesh.devices.flat[0].platform
-    graphdef, state = nnx.split(abstract_model(sizes, dtype, mesh, platform))
+    shards, device = batch_shards(local), mesh.devices.flat[0]
+    graphdef, state = nnx.split(abstract_model(sizes, dtype, mesh, device))
     shardings = nest((weight, named_sharding(mesh, weight.axes)) for weight in weight_table(sizes))
     shapes = jax.tree.map(_shape, nnx.to_pure_dict(state), shardings)
 
@@ -168,7 +168,7 @@ def extraction(config: TrainConfig, data: DataShapes, mesh: Mesh) -> Program:
             series,
             max_patches=num_patches(sizes.context_length, sizes.patch_size),
             appended_patches=int(sizes.use_reg_token) + 1,
-            tokens_per_batch=tokens_at_once(platform, shards),
+            tokens_per_batch=tokens_at_once(device.platform, shards),
             shards=shards,
         )
     )

@@ -38,6 +38,16 @@ A, B = "%a = bf16[64,256]{1,0} parameter(0)", "%b = bf16[256,32]{1,0} parameter(
             ],
             (10 * 3 - 2) * 3 * 4,
         ),
+        # A kernel written by hand, which says itself what it does; and one that does not.
+        (
+            [
+                A,
+                '%c = f32[64,256]{1,0} custom-call(%a), custom_call_target="tpu_custom_call", backend_config='
+                '{"custom_call_config":{"body":"TUzv","cost_estimate":{"flops":"640","transcendentals":"7"}}}',
+                'ROOT %d = f32[64,256]{1,0} custom-call(%c), custom_call_target="ConcatBitcast"',
+            ],
+            320,
+        ),
     ],
 )
 def test_products_count_what_they_multiply(lines: list[str], multiplications: int) -> None:
