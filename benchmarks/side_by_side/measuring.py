@@ -64,3 +64,9 @@ def difference(ours: np.ndarray, reference: np.ndarray) -> float:
     if not np.isfinite(ours).all():
         raise SideError("our answer is not finite")
     return float(np.abs(ours - reference).max() / np.abs(reference).max())
+
+
+def relative_error(ours: np.ndarray, reference: np.ndarray, exact: np.ndarray) -> float:
+    """How far ours is from the exact answer over how far the reference is, both as root mean squares."""
+    errors = [np.sqrt(np.mean(np.square(answer - exact, dtype=np.float64))) for answer in (ours, reference)]
+    return float(errors[0] / errors[1])

@@ -12,6 +12,9 @@ from benchmarks.side_by_side.product import product_flops
 # every sublayer, too: two such answers differ by some percent of the largest value, wherever one looks.
 BFLOAT16_TOLERANCE = 0.1
 
+ERROR_TOLERANCE = 1.1
+"""How much further from float32 ours may be than the reference in the same type."""
+
 
 def outcome(case: Case, runs: Runs, device: Device, dtype: Dtype, flops: int | None) -> dict[str, Any]:
     """What a case came to, as JSON.

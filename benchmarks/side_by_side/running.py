@@ -6,10 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from benchmarks.side_by_side.cases import CASES, NONE, START, TRAINING
 from benchmarks.side_by_side.loading import SIDES, Setting, SideName
-from benchmarks.side_by_side.measuring import Runs, alternating, difference
-from benchmarks.side_by_side.outcome import outcome, tolerance
+from benchmarks.side_by_side.measuring import Runs, alternating, difference, relative_error
+from benchmarks.side_by_side.outcome import ERROR_TOLERANCE, outcome, tolerance
 from benchmarks.side_by_side.sides import Served
 from benchmarks.side_by_side.training import Training, train_both
 
@@ -37,8 +39,9 @@ def run_case(case: str, size: str, setting: Setting, asked: Asked, room: Path, a
         advance: Called with the name of what was done, after each warm-up and each measurement.
 
     Returns:
-        "runs", all measurements by side; "difference" of the answers, its value and its tolerance; what else there is
-        to know, such as "threads"; and what `outcome.outcome` makes of them.
+        "runs", all measurements by side; "difference" of the answers, its value and its tolerance; "error", of a
+        pipeline's bfloat16 from the reference in float32 over that of the reference's bfloat16, likewise; what else
+        there is to know, such as "threads"; and what `outcome.outcome` makes of them.
 
     Raises:
         SideError: A process ended too early.
@@ -64,6 +67,7 @@ def run_case(case: str, size: str, setting: Setting, asked: Asked, room: Path, a
 
 def _served(case: str, setting: Setting, asked: Asked, room: Path, advance: Advance) -> tuple[Runs, dict[str, Any]]:
     sides = SIDES if asked.compiled else SIDES[:2]
+    exact = None if setting.dtype == "float32" else _exact(case, setting, room, advance)
     with ExitStack() as stack:
         served = [stack.enter_context(Served(side, case, setting, room)) for side in sides]
         extra = []
@@ -78,7 +82,19 @@ def _served(case: str, setting: Setting, asked: Asked, room: Path, advance: Adva
         apart = max(difference(ours, reference) for reference in references)
         runs = alternating({one.name: one.measure for one in served + extra}, asked.repeats, advance)
         threads = {one.name: one.threads for one in served}
-    return runs, {"difference": apart, "threads": threads, "first_call_seconds": first_calls}
+    more = {"difference": apart, "threads": threads, "first_call_seconds": first_calls}
+    if exact is not None:
+        error = relative_error(ours, references[0], exact)
+        more["error"] = {"value": error, "tolerance": ERROR_TOLERANCE}
+    return runs, more
+
+
+def _exact(case: str, setting: Setting, room: Path, advance: Advance) -> np.ndarray:
+    """The reference's answer in float32."""
+    with Served("reference", case, setting._replace(dtype="float32"), room) as served:
+        served.warm_up(save=True)
+        advance("reference in float32")
+        return served.answer()
 
 
 def _starts(setting: Setting, repeats: int, room: Path, advance: Advance) -> tuple[Runs, dict[str, Any]]:

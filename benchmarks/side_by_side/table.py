@@ -30,12 +30,15 @@ def lines(result: Results) -> list[str]:
 
 def agrees(result: Results) -> bool:
     """Whether both sides gave the same answers, but for rounding."""
-    return result["difference"]["value"] <= result["difference"]["tolerance"]
+    found = [result[kind] for kind in ("difference", "error") if kind in result]
+    return all(one["value"] <= one["tolerance"] for one in found)
 
 
 def besides(result: Results) -> str:
     """What else a case tells, in words."""
     told = []
+    if "error" in result:
+        told.append(f"error against float32 {result['error']['value']:.2f} of the reference's")
     if "share" in result:
         rate = result["share"]["product_flops_per_second"]
         told.append(

@@ -42,6 +42,9 @@ CORE_MEMORY = {
 LEAST_CORE_MEMORY = 16 * MIB
 """What every TPU has."""
 
+FAST_PRECISIONS = None, "default", "fastest", "bfloat16"
+"""Values of `jax_default_matmul_precision` with which a TPU rounds factors in float32 to bfloat16."""
+
 
 @dataclass(frozen=True)
 class TpuAttention:
@@ -276,4 +279,13 @@ def _counts(visible_ref: Any, keys_ref: Any) -> tuple[Bool[Array, "q t"], Bool[A
 
 def _product(first: Array, second: Array, of_second: int = 0) -> Float[Array, "rows columns"]:
     """Over the last axis of the first and this axis of the second, in float32."""
-    return jax.lax.dot_general(first, second, (((1,), (of_second,)), ((), ())), preferred_element_type=jnp.float32)
+    # The kernel's compiler has these two alone. Products of bfloat16 are exact with either, which it refuses to hear.
+    asked = jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]
+    fast = first.dtype != jnp.float32 or asked in FAST_PRECISIONS
+    return jax.lax.dot_general(
+        first,
+        second,
+        (((1,), (of_second,)), ((), ())),
+        precision=jax.lax.Precision.DEFAULT if fast else jax.lax.Precision.HIGHEST,
+        preferred_element_type=jnp.float32,
+    )

@@ -49,6 +49,15 @@ def test_cases_are_measured_compared_and_saved(tmp_path: Path, capsys: pytest.Ca
 
 
 @needs_reference
+def test_bfloat16_is_held_against_float32(tmp_path: Path) -> None:
+    options = "--dtype", "bfloat16", "--results", str(tmp_path), "--cases", "long-context", "--repeats", "1"
+    assert main([*TINY, *options]) == 0
+    found = json.loads(results_file(tmp_path, "tiny", "bfloat16", "cpu").read_text())["cases"]["long-context"]
+    assert found["difference"]["value"] > 1e-4, "bfloat16 rounds"
+    assert 0.01 < found["error"]["value"] <= found["error"]["tolerance"]
+
+
+@needs_reference
 def test_training_learns_from_the_same_features_on_both_sides(tmp_path: Path, tiny_checkpoint: Path) -> None:
     setting = Setting(tiny_checkpoint, "cpu", "float32")
     done: list[str] = []

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from benchmarks.side_by_side.measuring import Ratio, alternating, difference, ratio
+from benchmarks.side_by_side.measuring import Ratio, alternating, difference, ratio, relative_error
 from benchmarks.side_by_side.sides import SideError
 
 
@@ -31,6 +31,12 @@ def test_a_difference_is_a_share_of_the_largest_value() -> None:
     reference = np.array([1.0, -10.0, 0.0])
     assert difference(np.array([1.0, -10.0, 0.5]), reference) == 0.05
     assert difference(reference, reference) == 0
+
+
+def test_an_error_is_measured_against_the_reference_s_own() -> None:
+    exact = np.array([1.0, 2.0, -3.0])
+    ours, reference = exact + np.array([0.0, 0.3, 0.4]), exact + np.array([1.0, 0.0, 0.0])
+    assert relative_error(ours, reference, exact) == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize("ours", [[1.0, np.nan], [1.0], [1.0, np.inf]])

@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.side_by_side.__main__ import write_pages
 from benchmarks.side_by_side.results import results_file, save_case
-from benchmarks.side_by_side.table import compact_table, lines
+from benchmarks.side_by_side.table import besides, compact_table, lines
 
 RATIO = {"value": 1.65, "lowest": 1.5, "highest": 1.8, "target": 1.6, "reached": True}
 RESULT: dict[str, Any] = {
@@ -87,6 +87,9 @@ def test_saved_results_go_to_both_pages(tmp_path: Path) -> None:
 def test_answers_that_differ_are_marked_and_not_published(tmp_path: Path) -> None:
     wrong = RESULT | {"difference": {"value": 2e-4, "tolerance": 1e-4}}
     assert "2e-04, MORE THAN ROUNDING" in lines(wrong)[0]
+    rounded = RESULT | {"error": {"value": 1.2, "tolerance": 1.1}}
+    assert "MORE THAN ROUNDING" in lines(rounded)[0]
+    assert "error against float32 1.20 of the reference's" in besides(rounded)
     save_case(results_file(tmp_path, "chronos-2", "float32", "cpu"), "embed-64", wrong)
     with pytest.raises(ValueError, match="chronos-2: answers to embed-64 differ by more than rounding"):
         write_pages(tmp_path, [tmp_path / "page.md"])

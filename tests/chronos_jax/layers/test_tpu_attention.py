@@ -1,5 +1,6 @@
 """The kernel run as plain operations, against attention as XLA does it; test_arrangement.py has the whole encoder."""
 
+import re
 import subprocess
 import sys
 from functools import partial
@@ -95,6 +96,27 @@ def test_bfloat16_is_that_of_xla():
     assert 0 < errors[0] < 1.2 * errors[1]
 
 
+@pytest.mark.parametrize(
+    ("asked", "dtype", "given"),
+    [
+        (None, jnp.float32, "DEFAULT"),
+        ("bfloat16", jnp.float32, "DEFAULT"),
+        ("high", jnp.float32, "HIGHEST"),
+        ("highest", jnp.float32, "HIGHEST"),
+        ("highest", jnp.bfloat16, "DEFAULT"),
+    ],
+)
+def test_precision_is_what_jax_is_told(asked, dtype, given):
+    inputs = *layer(dtype), *arrays(2, 24, 24)
+    with jax.default_matmul_precision(asked):
+        traced = str(
+            jax.make_jaxpr(lambda x: computed(TpuAttention(KIND, interpret=True), *inputs[:2], x, *inputs[3:]))(
+                inputs[2]
+            )
+        )
+    assert set(re.findall(r"precision=\(?(?:Precision\.)?(\w+)", traced)) == {given}
+
+
 def test_what_it_cannot_take_is_told_beforehand():
     alone, shared = TpuAttention(KIND), TpuAttention(KIND, make_mesh({"data": 4, "tensor": 2}))
     published = nnx.eval_shape(lambda: layer(jnp.bfloat16, 12, 64, 768)[1])
@@ -168,6 +190,10 @@ for mesh_shape in {"data": 8}, {"data": 4, "tensor": 2}:
         # And a group as large as a block may be.
         for shape, patches in ((64, 5, 64), 2), ((8, 5, 1024), 4), ((8, 1, 8192), 64), ((8, 768, 16), 1):
             count("v5e:2x4", mesh_shape, config, dtype, shape, patches)
+# Precisions that the kernel's compiler does not know.
+for dtype in jnp.float32, jnp.bfloat16:
+    with jax.default_matmul_precision("high"):
+        count("v5e:2x4", {"data": 8}, config, dtype, (64, 5, 64), 2)
 # The least memory beside a core, which the published weights in float32 fill; a long context does not fit.
 published = Chronos2Config(d_model=768, d_kv=64, d_ff=3072, num_layers=2, num_heads=12)
 count("v4:2x2x1", {"data": 4}, published, jnp.float32, (64, 5, 64), 2)
@@ -183,4 +209,4 @@ def test_the_compiler_for_tpus_takes_it():
     assert run.returncode == 0, run.stderr[-3000:]
     kernels = [int(line.split()[-1]) for line in run.stdout.splitlines() if line.startswith("kernels")]
     # A time attention in the loop and one behind it; as many between series, or for each on its own.
-    assert kernels == [4] * 17 + [0], run.stdout
+    assert kernels == [4] * 19 + [0], run.stdout
