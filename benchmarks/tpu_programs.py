@@ -81,9 +81,7 @@ def _at_once(work: Work, config: Chronos2Config) -> int:
     """How many groups the pipeline gives to one TPU at once."""
     appended = 1 if work.horizon is None else _output_patches(work, config)
     positions = num_patches(work.steps, config.patch_size) + int(config.use_reg_token) + appended
-    tokens = tokens_at_once("tpu", 1)
-    assert tokens is not None, "a TPU has a memory beside its core"
-    return groups_at_once(tokens, work.variates * positions)
+    return groups_at_once(tokens_at_once("tpu", 1), work.variates * positions)
 
 
 def cost(lower: Callable[[], jax.stages.Lowered], times: int = 1) -> Cost | None:

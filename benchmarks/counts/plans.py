@@ -14,7 +14,7 @@ from flax import nnx
 
 from chronos_jax import Chronos2Config, Chronos2Pipeline
 from chronos_jax.chronos2.batching import Batch
-from chronos_jax.chronos2.runner import Runner, Structure, abstract_model
+from chronos_jax.chronos2.runner import Runner, Structure, abstract_model, tokens_at_once
 from chronos_jax.chronos2.tasks import Task
 from chronos_jax.layers.patching import num_patches
 from chronos_jax.layers.stacking import unstack_blocks
@@ -107,7 +107,7 @@ def plan(call: Callable[[Chronos2Pipeline], object], config: Chronos2Config, *, 
     with ExitStack() as patches:
         patches.enter_context(mock.patch.object(Runner, "run", planned))
         if not on_cpu:
-            patches.enter_context(mock.patch.object(Runner, "tokens_at_once", None))
+            patches.enter_context(mock.patch.object(Runner, "tokens_at_once", tokens_at_once("gpu", 1)))
         try:
             call(pipeline)
         except _PlannedError as found:

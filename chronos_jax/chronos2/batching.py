@@ -43,7 +43,13 @@ class Batch(NamedTuple):
     future_GxVxH: Float[np.ndarray, "g v h"] | None
 
 
-def joint_groups(tasks: Sequence[Task], batch_size: int, cross_learning: bool, group_ids: Any) -> list[list[int]]:
+JOINT_SERIES = 256
+"""Series that learn from each other where nobody says how many (reference: the default of batch_size)."""
+
+
+def joint_groups(
+    tasks: Sequence[Task], batch_size: int | None, cross_learning: bool, group_ids: Any
+) -> list[list[int]]:
     """Tasks that see each other, by index: each alone, those of one id, or, for cross-learning, `batch_size` series.
 
     Raises:
@@ -67,7 +73,7 @@ def joint_groups(tasks: Sequence[Task], batch_size: int, cross_learning: bool, g
     if not cross_learning:
         return [[index] for index in range(len(tasks))]
     runs: list[list[int]] = []
-    series = batch_size
+    series = batch_size = JOINT_SERIES if batch_size is None else batch_size
     for index, task in enumerate(tasks):
         if series >= batch_size:
             runs.append([])
@@ -98,11 +104,11 @@ def batches(
     tasks: Sequence[Task],
     groups: Sequence[Sequence[int]],
     patch_size: int,
-    batch_size: int,
+    batch_size: int | None,
     *,
+    tokens_per_batch: int,
     max_patches: int | None = None,
     appended_patches: int = 0,
-    tokens_per_batch: int | None = None,
     shards: int = 1,
 ) -> Iterator[Batch]:
     """Batches that together hold every task once, in order of bucket and length.
@@ -111,10 +117,10 @@ def batches(
         tasks: Histories already cut to the context length.
         groups: Tasks that see each other, by index.
         patch_size: Time steps a patch.
-        batch_size: The most series (variates, counting those that fill up) in a batch; a group is never split.
+        batch_size: The most series (variates, counting those that fill up) in a batch; None: no limit of their number.
+        tokens_per_batch: The most positions in a batch. A group is never split, whatever the limits.
         max_patches: Where buckets end: as many as the model's context has. No limit by default.
         appended_patches: Positions that the model adds to each variate, for `tokens_per_batch`.
-        tokens_per_batch: The most positions in a batch; no limit by default.
         shards: Groups are made a multiple of this with empty ones; where a batch is a single group of so many variates,
             the variates are, instead.
     """
@@ -128,9 +134,9 @@ def batches(
         bucket = variate_bucket(variates), min(patches, max_patches or patches)
         buckets.setdefault(bucket, []).append(groups[g])
     for (variates, patches), members in buckets.items():
-        most = max(batch_size // variates, 1)
-        if tokens_per_batch is not None:
-            most = min(most, groups_at_once(tokens_per_batch, variates * (patches + appended_patches)))
+        most = groups_at_once(tokens_per_batch, variates * (patches + appended_patches))
+        if batch_size is not None:
+            most = min(most, max(batch_size // variates, 1))
         left = members
         while left:
             size = next_batch_size(len(left), most, shards)

@@ -28,7 +28,7 @@ class Embedding(NamedTuple):
 def embed_tasks(
     runner: Runner,
     tasks: list[Task],
-    batch_size: int,
+    batch_size: int | None,
     layer: int,
     pooling: Pooling | None,
     pool_variates: bool,
@@ -59,7 +59,7 @@ def embed_tasks(
 
 
 def attend_tasks(
-    runner: Runner, tasks: list[Task], num_output_patches: int, batch_size: int, progress: bool | None
+    runner: Runner, tasks: list[Task], num_output_patches: int, batch_size: int | None, progress: bool | None
 ) -> list[Attentions]:
     """For each task the attention weights of every block, over its own variates and the positions of its own length."""
 

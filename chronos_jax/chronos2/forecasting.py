@@ -48,7 +48,7 @@ def forecast_tasks(
     groups: list[list[int]],
     horizon: Horizon,
     prediction_length: int,
-    batch_size: int,
+    batch_size: int | None,
     after_batch: Callable[[], object] | None,
     progress: bool | None,
 ) -> list[Float[np.ndarray, "_ q h"]]:

@@ -31,7 +31,7 @@ class Chronos2Pipeline(Pretrained):
         self,
         inputs: Any,
         prediction_length: int | None = None,
-        batch_size: int = 256,
+        batch_size: int | None = None,
         context_length: int | None = None,
         cross_learning: bool = False,
         limit_prediction_length: bool = False,
@@ -53,8 +53,9 @@ class Chronos2Pipeline(Pretrained):
                 `chronos_jax.chronos2.tasks.as_tasks`. NaN where missing. The variates of one input see each other.
             prediction_length: Time steps ahead; by default `model_prediction_length`. Beyond that, the model's own
                 quantiles are appended to the history, see `chronos_jax.chronos2.forecasting`.
-            batch_size: The most series in a batch, counted in variates and covariates. With `cross_learning`, inputs
-                are joined, in the order given, until there are so many.
+            batch_size: The most series in a batch, counted in variates and covariates; by default as many as the
+                devices compute well at once. With `cross_learning`, inputs are joined, in the order given, until there
+                are so many; by default 256.
             context_length: Time steps of each history to use, the last ones; by default the model's, and at most that.
             cross_learning: All inputs of a batch see each other. The forecast then depends on `batch_size` and order.
             limit_prediction_length: Refuse, rather than warn of, a horizon beyond `model_prediction_length`.
@@ -71,7 +72,7 @@ class Chronos2Pipeline(Pretrained):
             ValueError, TypeError: Inputs that are empty, infinite, of wrong dimensions or do not fit together, naming
                 the input; a horizon, batch size or context length below 1; quantiles that the model does not have.
         """
-        _at_least_one("batch_size", batch_size)
+        _check_batch_size(batch_size)
         length = self._prediction_length(prediction_length, limit_prediction_length)
         horizon = self._horizon(length, max_output_patches, unrolled_quantiles)
         steps = self._context_length(context_length)
@@ -122,7 +123,7 @@ class Chronos2Pipeline(Pretrained):
         target: str | list[str] = "target",
         prediction_length: int | None = None,
         quantile_levels: Iterable[float] = DECILES,
-        batch_size: int = 256,
+        batch_size: int | None = None,
         context_length: int | None = None,
         cross_learning: bool = False,
         validate_inputs: bool = True,
@@ -170,7 +171,7 @@ class Chronos2Pipeline(Pretrained):
 
         levels = list(quantile_levels)
         check_levels(levels)
-        _at_least_one("batch_size", batch_size)
+        _check_batch_size(batch_size)
         length = self._prediction_length(prediction_length, limit=False)
         horizon = self._horizon(length, max_output_patches, unrolled_quantiles)
         steps = self._context_length(context_length)
@@ -206,7 +207,7 @@ class Chronos2Pipeline(Pretrained):
     def embed(
         self,
         inputs: Any,
-        batch_size: int = 256,
+        batch_size: int | None = None,
         context_length: int | None = None,
         *,
         pooling: Pooling | None = None,
@@ -221,7 +222,8 @@ class Chronos2Pipeline(Pretrained):
 
         Args:
             inputs: As for `predict`, without future covariates. The variates of one input see each other.
-            batch_size: The most series in a batch, counted in variates.
+            batch_size: The most series in a batch, counted in variates; by default as many as the devices compute well
+                at once.
             context_length: Time steps of each history to use, the last ones; by default the model's, and at most that.
             pooling: None for all positions, or "mean", "max", "reg" or "last"; see `chronos_jax.chronos2.pooling`.
             layer: Whose output: -1 for the encoder's, normed; l for the l-th block's, 0 for what goes into the first.
@@ -240,7 +242,7 @@ class Chronos2Pipeline(Pretrained):
         """
         check_pooling(pooling, self.config.use_reg_token)
         blocks_until(layer, self.config.num_layers)
-        _at_least_one("batch_size", batch_size)
+        _check_batch_size(batch_size)
         steps = self._context_length(context_length)
         tasks = _cut(as_tasks(inputs, 0), steps)
         warn_if_nothing_observed(tasks)
@@ -253,7 +255,7 @@ class Chronos2Pipeline(Pretrained):
         self,
         inputs: Any,
         prediction_length: int = 1,
-        batch_size: int = 256,
+        batch_size: int | None = None,
         context_length: int | None = None,
         *,
         progress: bool | None = None,
@@ -283,7 +285,7 @@ class Chronos2Pipeline(Pretrained):
                 "one pass has attention weights"
             )
         steps = self._context_length(context_length)
-        _at_least_one("batch_size", batch_size)
+        _check_batch_size(batch_size)
         tasks = _cut(as_tasks(inputs, length), steps)
         warn_if_nothing_observed(tasks)
         return attend_tasks(self._runner, tasks, patches, batch_size, progress)
@@ -345,6 +347,11 @@ def _cut(tasks: list[Task], steps: int) -> list[Task]:
         task if task.history_VxT.shape[1] <= steps else task._replace(history_VxT=task.history_VxT[:, -steps:])
         for task in tasks
     ]
+
+
+def _check_batch_size(batch_size: Any) -> None:
+    if batch_size is not None:
+        _at_least_one("batch_size", batch_size)
 
 
 def _at_least_one(name: str, value: Any) -> int:

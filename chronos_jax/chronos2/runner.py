@@ -20,9 +20,10 @@ from chronos_jax.layers.stacking import unstack_blocks
 from chronos_jax.layers.tpu_attention import TpuAttention
 from chronos_jax.sharding import batch_shards, named_sharding
 
-TOKENS_AT_ONCE = {"cpu": 1024, "tpu": 8192}
+TOKENS_AT_ONCE = {"cpu": 1024, "gpu": 16384, "tpu": 8192}
 """Positions beyond which a batch falls out of the cache of a CPU, or out of the memory beside the core of a TPU.
 
+Of a GPU it is a guess: products that fill it, a stream of the size of its cache. None has been at hand to measure.
 On a CPU, 256 series of 512 steps took 3 times as long in one batch as in eight. On a TPU v5e, 1,024 windows of 30
 positions at once move 18 times the bytes of main memory that they move in four batches (docs/performance.md).
 """
@@ -82,8 +83,8 @@ class Runner:
         self.arrays = nnx.to_pure_dict(state)
 
     @property
-    def tokens_at_once(self) -> int | None:
-        """The most positions that the devices compute well side by side; None where more is always better."""
+    def tokens_at_once(self) -> int:
+        """The most positions that the devices compute well side by side."""
         return tokens_at_once(self._platform, self._shards)
 
     def sharding(self, batch: Batch) -> NamedSharding | None:
@@ -98,7 +99,7 @@ class Runner:
         function: Callable[[Batch], Any],
         tasks: Sequence[Task],
         groups: Sequence[Sequence[int]],
-        batch_size: int,
+        batch_size: int | None,
         appended_patches: int,
         show_progress: bool | None,
     ) -> Iterator[tuple[Batch, Any]]:
@@ -108,7 +109,7 @@ class Runner:
             function: From a batch to arrays that may still be computed.
             tasks: Histories already cut to the context length.
             groups: Tasks that see each other, by index.
-            batch_size: The most series in a batch.
+            batch_size: The most series in a batch; None: as many as the devices compute well.
             appended_patches: Positions that the function adds to each variate.
             show_progress: Whether a progress bar is shown; by default on a terminal, where there are several batches.
         """
@@ -152,9 +153,9 @@ def abstract_model(
     return nnx.eval_shape(lambda: Chronos2Model(config, dtype=dtype, rngs=nnx.Rngs(0), kernel=kernel))
 
 
-def tokens_at_once(platform: str, shards: int) -> int | None:
-    """The most positions that so many devices compute well side by side; None where more is always better."""
-    return TOKENS_AT_ONCE[platform] * shards if platform in TOKENS_AT_ONCE else None
+def tokens_at_once(platform: str, shards: int) -> int:
+    """The most positions that so many devices compute well side by side."""
+    return TOKENS_AT_ONCE.get(platform, TOKENS_AT_ONCE["gpu"]) * shards
 
 
 def with_params(model: Chronos2Model, params: dict[str, Any]) -> Chronos2Model:

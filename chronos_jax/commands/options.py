@@ -39,8 +39,8 @@ class SeriesOptions:
     """Hub name; folder with safetensors, a LoRA adapter or Orbax; or random:tiny, random:chronos-2 and others."""
     context_length: Annotated[int | None, without_default("STEPS")] = None
     """Time steps of each history to use, the last ones; by default all that the model can."""
-    batch_size: Annotated[int, tyro.conf.arg(metavar="SERIES")] = 256
-    """The most series in a batch, counted in targets and covariates."""
+    batch_size: Annotated[int | None, without_default("SERIES")] = None
+    """The most series in a batch, counted in targets and covariates; by default as many as the device computes well."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Of the model's parameters and wide products."""
     device: Annotated[str, tyro.conf.arg(metavar="DEVICE")] = "auto"

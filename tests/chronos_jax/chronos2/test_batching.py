@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chronos_jax.chronos2.batching import batches, half_octave, joint_groups, variate_bucket
+from chronos_jax.chronos2.runner import tokens_at_once
 from chronos_jax.chronos2.tasks import Task
 
 
@@ -31,8 +32,8 @@ def task(history, targets=None, future=None):
 
 @given(
     st.lists(st.tuples(st.integers(1, 4), st.integers(1, 60)), min_size=1, max_size=20),
-    st.integers(1, 12),
-    st.sampled_from([None, 1, 40]),
+    st.none() | st.integers(1, 12),
+    st.sampled_from([1, 40, 1000]),
     st.sampled_from([1, 4]),
     st.booleans(),
 )
@@ -43,7 +44,9 @@ def test_batches_hold_every_task_once_at_the_right_end(shapes, batch_size, token
     for batch in batches(tasks, groups, 4, batch_size, tokens_per_batch=tokens, shards=shards):
         size, variates, length = batch.context_GxVxT.shape
         assert size % shards == 0 or (size == 1 and variates % shards == 0)
-        assert shards > 1 or cross_learning or size * variates <= max(batch_size, variates)
+        if shards == 1:
+            assert size == 1 or size * variates * length // 4 <= tokens
+            assert size == 1 or batch_size is None or size * variates <= batch_size
         assert length % 4 == 0
         assert batch.future_GxVxH is None
         for place in batch.places:
@@ -61,7 +64,7 @@ def test_batches_hold_every_task_once_at_the_right_end(shapes, batch_size, token
 def test_what_is_known_ahead_stands_beside_the_last_variates():
     future = np.arange(6, dtype=np.float32).reshape(2, 3)
     tasks = [task(np.zeros((3, 5), np.float32), targets=1, future=future), task(np.ones((1, 5), np.float32))]
-    (batch,) = batches(tasks, [[0, 1]], 4, 8)
+    (batch,) = batches(tasks, [[0, 1]], 4, 8, tokens_per_batch=64)
     assert [tuple(place) for place in batch.places] == [(0, 0, 0), (1, 0, 3)]
     expected = np.full((4, 4), np.nan, np.float32)  # whole patches
     expected[1:3, :3] = future
@@ -70,7 +73,7 @@ def test_what_is_known_ahead_stands_beside_the_last_variates():
 
 def test_a_group_that_fills_the_batch_is_split_by_variate():
     tasks = [task(np.zeros((1, 5), np.float32)) for _ in range(13)]
-    (batch,) = batches(tasks, [list(range(13))], 4, 8, shards=8)
+    (batch,) = batches(tasks, [list(range(13))], 4, 8, tokens_per_batch=64, shards=8)
     assert batch.context_GxVxT.shape[:2] == (1, 16)
 
 
@@ -104,9 +107,16 @@ def test_batches_are_ordered_by_length_and_hold_no_more_than_fits():
     assert max(x.context_GxVxT.shape[0] * (x.context_GxVxT.shape[2] // 4 + 2) for x in made) in range(40, 51)
 
 
-@pytest.mark.parametrize("number", [32, 256, 1024])
-def test_whole_batches_of_windows_are_computed_without_padding(number):
+@pytest.mark.parametrize("number", [64, 256, 1024])
+@pytest.mark.parametrize("platform", ["cpu", "tpu"])
+def test_whole_batches_of_windows_are_computed_without_padding(number, platform):
     tasks = [task(np.zeros((5, 50), np.float32))] * number
-    groups = joint_groups(tasks, 5 * number, False, None)
-    made = batches(tasks, groups, 16, 5 * number, appended_patches=2, tokens_per_batch=1024)
-    assert [x.context_GxVxT.shape for x in made] == [(32, 5, 64)] * (number // 32)
+    groups = joint_groups(tasks, None, False, None)
+    made = batches(tasks, groups, 16, None, appended_patches=2, tokens_per_batch=tokens_at_once(platform, 1))
+    size = min({"cpu": 32, "tpu": 256}[platform], number)
+    assert [x.context_GxVxT.shape for x in made] == [(size, 5, 64)] * (number // size)
+
+
+def test_series_learn_from_255_others_unless_told_otherwise():
+    tasks = [task(np.zeros((1, 5), np.float32))] * 300
+    assert [len(group) for group in joint_groups(tasks, None, True, None)] == [256, 44]
