@@ -67,6 +67,12 @@ def difference(ours: np.ndarray, reference: np.ndarray) -> float:
 
 
 def relative_error(ours: np.ndarray, reference: np.ndarray, exact: np.ndarray) -> float:
-    """How far ours is from the exact answer over how far the reference is, both as root mean squares."""
+    """How far ours is from the exact answer over how far the reference is, both as root mean squares.
+
+    Raises:
+        SideError: The reference is not off at all: it did not compute in another type.
+    """
+    if np.array_equal(reference, exact):
+        raise SideError("the reference's answer is the exact one, digit by digit")
     errors = [np.sqrt(np.mean(np.square(answer - exact, dtype=np.float64))) for answer in (ours, reference)]
     return float(errors[0] / errors[1])

@@ -38,7 +38,8 @@ def besides(result: Results) -> str:
     """What else a case tells, in words."""
     told = []
     if "error" in result:
-        told.append(f"error against float32 {result['error']['value']:.2f} of the reference's")
+        value, tolerance = result["error"]["value"], result["error"]["tolerance"]
+        told.append(f"error against float32 {value:.2f} of the reference's (≤ {tolerance})")
     if "share" in result:
         rate = result["share"]["product_flops_per_second"]
         told.append(

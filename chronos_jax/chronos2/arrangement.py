@@ -10,14 +10,15 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, DTypeLike, Float, Int
 
+from chronos_jax.chronos2.config import Chronos2Config
 from chronos_jax.layers.attention import EVERYWHERE, MultiHeadAttention
 from chronos_jax.layers.rotary import Rotary
 from chronos_jax.layers.tpu_attention import LANES, TpuAttention
 
 LARGEST_SHARED_BLOCK = 256
-"""Positions beyond which a group's series have blocks of their own: most of the logits of a larger one are masked."""
+"""Positions beyond which a group's series are spread over blocks: most of the logits of a larger one are masked."""
 
 
 @runtime_checkable
@@ -84,8 +85,8 @@ class Dense:
 class Blocks:
     """The stream as (N, T, D): blocks of whole series, about 128 positions each where series are short.
 
-    A block holds whole groups where these are small; then both attentions run on it as it lies. Else it is one series,
-    and for the attention between series positions are gathered into blocks of their own.
+    A block holds whole groups where these are small; then both attentions run on it as it lies. Else it is of some of a
+    group's series, and for the attention between series positions are gathered into blocks of their own.
 
     Attributes:
         kernel: Attends within a block.
@@ -103,14 +104,29 @@ class Blocks:
 
     @classmethod
     def of(
-        cls, kernel: TpuAttention, attention: MultiHeadAttention, mask_GxVxS: Bool[Array, "g v s"], rotary: Rotary
+        cls,
+        kernel: TpuAttention,
+        config: Chronos2Config,
+        dtype: DTypeLike,
+        mask_GxVxS: Bool[Array, "g v s"],
+        rotary: Rotary,
     ) -> "Blocks | None":
-        """As many series in a block as fit; None where the kernel cannot take these groups or such an attention."""
+        """As many series in a block as fit; None where the kernel cannot take these groups or such a model."""
         groups, variates, length = mask_GxVxS.shape
-        if not kernel.fits(attention, groups, max(variates, length, LANES)):
-            return None
-        together = _largest_divisor(groups // kernel.shards, LANES // (variates * length)) * variates
-        return cls(kernel, mask_GxVxS, rotary, together if together * length <= LARGEST_SHARED_BLOCK else 1)
+        whole_group = variates * length <= LARGEST_SHARED_BLOCK
+        if whole_group:
+            series = _largest_divisor(groups // kernel.shards, LANES // (variates * length)) * variates
+        else:
+            series = _largest_divisor(variates, LANES // length)
+        fits = kernel.fits(
+            groups,
+            max(series * length, 1 if whole_group else variates, LANES),
+            d_model=config.d_model,
+            num_heads=config.num_heads,
+            d_head=config.d_kv,
+            dtype=dtype,
+        )
+        return cls(kernel, mask_GxVxS, rotary, series) if fits else None
 
     def pack(self, x_GxVxSxD: Float[Array, "g v s d"]) -> Float[Array, "n t d"]:
         """The stream as it lies in blocks."""

@@ -68,6 +68,7 @@ class Encoder(nnx.Module):
     ) -> None:
         self.config = config
         self.kernel = kernel
+        self._dtype = jnp.dtype(dtype)
 
         def make(rngs: nnx.Rngs) -> EncoderBlock:
             return EncoderBlock(config, dtype=dtype, rngs=rngs)
@@ -101,7 +102,7 @@ class Encoder(nnx.Module):
         rotary = rotary_angles(x_GxVxSxD.shape[2], self.config.d_kv, self.config.rope_theta)
         blocks = None
         if self.kernel is not None and not output_attentions:
-            blocks = Blocks.of(self.kernel, block_at(self.blocks, 0).time_attention, mask_GxVxS, rotary)
+            blocks = Blocks.of(self.kernel, self.config, self._dtype, mask_GxVxS, rotary)
         arrangement = blocks or Dense(mask_GxVxS, rotary)
 
         def apply(block: EncoderBlock, x: Array) -> tuple[Array, Attentions | None]:

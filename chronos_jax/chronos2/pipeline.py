@@ -54,8 +54,8 @@ class Chronos2Pipeline(Pretrained):
             prediction_length: Time steps ahead; by default `model_prediction_length`. Beyond that, the model's own
                 quantiles are appended to the history, see `chronos_jax.chronos2.forecasting`.
             batch_size: The most series in a batch, counted in variates and covariates; by default as many as the
-                devices compute well at once. With `cross_learning`, inputs are joined, in the order given, until there
-                are so many; by default 256.
+                devices compute well at once (`chronos_jax.chronos2.runner.TOKENS_AT_ONCE`), and never more. With
+                `cross_learning`, inputs are joined, in the order given, until there are so many; by default 256.
             context_length: Time steps of each history to use, the last ones; by default the model's, and at most that.
             cross_learning: All inputs of a batch see each other. The forecast then depends on `batch_size` and order.
             limit_prediction_length: Refuse, rather than warn of, a horizon beyond `model_prediction_length`.
@@ -223,7 +223,7 @@ class Chronos2Pipeline(Pretrained):
         Args:
             inputs: As for `predict`, without future covariates. The variates of one input see each other.
             batch_size: The most series in a batch, counted in variates; by default as many as the devices compute well
-                at once.
+                at once, and never more.
             context_length: Time steps of each history to use, the last ones; by default the model's, and at most that.
             pooling: None for all positions, or "mean", "max", "reg" or "last"; see `chronos_jax.chronos2.pooling`.
             layer: Whose output: -1 for the encoder's, normed; l for the l-th block's, 0 for what goes into the first.

@@ -29,7 +29,7 @@ class ForecastOptions:
     freq: Annotated[str | None, without_default("STEP")] = None
     """Step of time as pandas names it, such as h, 15min, D, MS; by default inferred."""
     cross_learning: bool = False
-    """The series of a batch see each other."""
+    """Series see each other: as many together as --batch-size says, by default 256."""
     plot: Annotated[Path | None, without_default("FILE")] = None
     """A picture of history, median and two intervals: .png, .pdf or .svg."""
     series: Annotated[SeriesOptions, tyro.conf.arg(name="")]

@@ -35,14 +35,16 @@ CORE_MEMORY = {
     "TPU v5p": 64 * MIB,
     "TPU v6 lite": 128 * MIB,
     "TPU v6e": 128 * MIB,
+    "TPU7": 64 * MIB,
     "TPU7x": 64 * MIB,
+    "TPU8i": 192 * MIB,
 }
 """Bytes beside a core, by `device_kind` (jax.experimental.pallas.tpu.TpuInfo)."""
 
 LEAST_CORE_MEMORY = 16 * MIB
 """What every TPU has."""
 
-FAST_PRECISIONS = None, "default", "fastest", "bfloat16"
+FAST_PRECISIONS = None, "default", "bfloat16", "BF16_BF16_F32", "BF16_BF16_BF16"
 """Values of `jax_default_matmul_precision` with which a TPU rounds factors in float32 to bfloat16."""
 
 
@@ -65,22 +67,27 @@ class TpuAttention:
         """Number of blocks must be a multiple of this."""
         return 1 if self.mesh is None else batch_shards(self.mesh)
 
-    def fits(self, attention: MultiHeadAttention, groups: int, positions: int) -> bool:
+    @property
+    def memory(self) -> int:
+        """Bytes beside a core."""
+        return CORE_MEMORY.get(self.device_kind, LEAST_CORE_MEMORY)
+
+    def fits(self, groups: int, positions: int, *, d_model: int, num_heads: int, d_head: int, dtype: DTypeLike) -> bool:
         """Whether groups and heads can be split over the devices, and blocks of so many positions computed.
 
         Args:
-            attention: Whose heads must fill the lanes, and whose weights the memory beside the core must hold.
             groups: Whose blocks are split over the devices.
             positions: Of the largest block.
+            d_model: Width of the stream.
+            num_heads: Which, on each device, must fill the lanes: of 64 dimensions, an even number.
+            d_head: Dimensions of a head.
+            dtype: Of the weights, which the memory beside the core must hold.
         """
         tensor = 1 if self.mesh is None else self.mesh.shape["tensor"]
-        d_model, channels = attention.q.in_features, attention.q.out_features
-        if groups % self.shards or attention.num_heads % tensor or channels // tensor % LANES:
+        channels = num_heads // tensor * d_head
+        if groups % self.shards or num_heads % tensor or channels % LANES or LANES % d_head:
             return False
-        if LANES % (channels // attention.num_heads) or positions > LARGEST_BLOCK:
-            return False
-        memory = CORE_MEMORY.get(self.device_kind, LEAST_CORE_MEMORY)
-        return _memory(positions, d_model, channels // tensor, attention.q.param_dtype) <= memory
+        return positions <= LARGEST_BLOCK and _memory(positions, positions, d_model, channels, dtype) <= self.memory
 
     def __call__(
         self,
@@ -105,7 +112,7 @@ class TpuAttention:
             rotary: Angles of the queries and of the keys; products with them are taken in float32.
             asking_NxQxD: Those positions of the stream that attend; None: all.
         """
-        alone = np.array_equal(visible_QxT, np.eye(len(visible_QxT), dtype=bool))
+        alone = asking_NxQxD is None and np.array_equal(visible_QxT, np.eye(len(visible_QxT), dtype=bool))
         maps = (attention.v, attention.o) if alone else (attention.q, attention.k, attention.v, attention.o)
         width = attention.q.out_features // attention.num_heads
         angles = () if rotary is None or alone else (*_over_lanes(rotary[0], width), *_over_lanes(rotary[1], width))
@@ -114,7 +121,7 @@ class TpuAttention:
         keys = keys_NxT.astype(jnp.int8)[:, None, :]
         visible, scale = jnp.asarray(visible_QxT, jnp.int8), norm.scale[...][None]
         arrays = streams, keys, visible, scale, tuple(linear.kernel[...] for linear in maps), angles
-        run = partial(_run, width=width, epsilon=norm.epsilon, interpret=self.interpret)
+        run = partial(_run, width=width, epsilon=norm.epsilon, memory=self.memory, interpret=self.interpret)
         if self.mesh is None:
             return run(*arrays)
         rows, whole, heads = partition_spec(("batch",)), partition_spec(()), partition_spec((None, "heads"))
@@ -124,14 +131,16 @@ class TpuAttention:
         return jax.shard_map(summed, mesh=self.mesh, in_specs=specs, out_specs=rows, check_vma=False)(*arrays)
 
 
-def _memory(positions: int, d_model: int, channels: int, dtype: DTypeLike) -> int:
+def _memory(positions: int, queries: int, d_model: int, channels: int, dtype: DTypeLike) -> int:
     """Bytes beside the core for a block of so many positions; somewhat more than compilers were found to need.
 
-    All weights; the stream twice in and twice out, because the next block comes and the last one goes meanwhile; six
-    more of that size between the products; logits and their like of a few heads.
+    All weights; what comes in and goes out twice, because the next block comes and the last one goes meanwhile; as much
+    as six times the stream between the products; logits and their like of a few heads; angles.
     """
     weights = 4 * d_model * channels * jnp.dtype(dtype).itemsize
-    return weights + 10 * 4 * positions * d_model + 4 * 4 * positions * positions + 2 * MIB
+    streams = 2 * (positions + queries + (queries if queries != positions else 0)) * d_model
+    between = 6 * positions * max(d_model, channels)
+    return weights + 4 * (streams + between + 4 * queries * positions + 2 * LANES * (positions + queries)) + 2 * MIB
 
 
 def _over_lanes(rotary: Rotary, width: int) -> tuple[Float[Array, "s lanes"], Float[Array, "s lanes"]]:
@@ -155,6 +164,7 @@ def _run(
     *,
     width: int,
     epsilon: float,
+    memory: int,
     interpret: bool,
     residual: bool = True,
 ) -> Array:
@@ -187,7 +197,9 @@ def _run(
             bytes_accessed=sum(x.size * x.dtype.itemsize for x in (*jax.tree.leaves(arrays), asking)),
         ),
         compiler_params=pltpu.CompilerParams(
-            vmem_limit_bytes=_memory(positions, d_model, channels, weights[0].dtype),
+            dimension_semantics=("parallel",),
+            # The estimate with some room; not all there is, because what XLA has beside the core has to stay there.
+            vmem_limit_bytes=min(_memory(positions, queries, d_model, channels, weights[0].dtype) * 3 // 2, memory),
         ),
         interpret=interpret,
     )(*arrays)
@@ -242,8 +254,8 @@ def _attention(
 
     def turned(x: Array, cos_ref: Any, sin_ref: Any) -> Array:
         x = x.astype(jnp.float32)
-        half = width // 2
-        other = jnp.where(lane % width < half, pltpu.roll(x, LANES - half, 1), pltpu.roll(x, half, 1))
+        half = width // 2  # a power of two
+        other = jnp.where((lane & half) == 0, pltpu.roll(x, LANES - half, 1), pltpu.roll(x, half, 1))
         return (x * cos_ref[...] + other * sin_ref[...]).astype(dtype)
 
     taken = []
@@ -255,7 +267,7 @@ def _attention(
             q_some, k_some = turned(q_some, *angles[:2]), turned(k_some, *angles[2:])
         y = jnp.zeros(q_some.shape, jnp.float32)
         for head in range(LANES // width):
-            own = lane // width == head
+            own = (lane >= head * width) & (lane < (head + 1) * width)
             logits = _product(jnp.where(own, q_some, jnp.zeros_like(q_some)), k_some, of_second=1)
             logits = jnp.where(counts_QxT, logits, jnp.finfo(jnp.float32).min)
             weights_QxT = jnp.exp(logits - jnp.max(logits, axis=1, keepdims=True))

@@ -87,7 +87,7 @@ def test_the_encoder_sends_nothing_from_chip_to_chip() -> None:
     assert extraction["cost"]["counts"]["collectives"] == {}
     # The program computes what the model needs, and nothing twice; less the positions of the last block that pooling
     # does not read, and more for pairs of positions of a block that do not see each other.
-    assert 1 < extraction["cost"]["counts"]["flops"] / extraction["cost"]["model_flops"] < 1.08
+    assert 1 < extraction["cost"]["counts"]["flops"] / extraction["cost"]["model_flops"] < 1.02
 
 
 @pytest.mark.tpu_compile

@@ -37,6 +37,8 @@ def test_an_error_is_measured_against_the_reference_s_own() -> None:
     exact = np.array([1.0, 2.0, -3.0])
     ours, reference = exact + np.array([0.0, 0.3, 0.4]), exact + np.array([1.0, 0.0, 0.0])
     assert relative_error(ours, reference, exact) == pytest.approx(0.5)
+    with pytest.raises(SideError, match="digit by digit"):
+        relative_error(ours, exact, exact)
 
 
 @pytest.mark.parametrize("ours", [[1.0, np.nan], [1.0], [1.0, np.inf]])

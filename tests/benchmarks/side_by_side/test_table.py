@@ -89,7 +89,7 @@ def test_answers_that_differ_are_marked_and_not_published(tmp_path: Path) -> Non
     assert "2e-04, MORE THAN ROUNDING" in lines(wrong)[0]
     rounded = RESULT | {"error": {"value": 1.2, "tolerance": 1.1}}
     assert "MORE THAN ROUNDING" in lines(rounded)[0]
-    assert "error against float32 1.20 of the reference's" in besides(rounded)
+    assert "error against float32 1.20 of the reference's (≤ 1.1)" in besides(rounded)
     save_case(results_file(tmp_path, "chronos-2", "float32", "cpu"), "embed-64", wrong)
     with pytest.raises(ValueError, match="chronos-2: answers to embed-64 differ by more than rounding"):
         write_pages(tmp_path, [tmp_path / "page.md"])

@@ -8,7 +8,6 @@ from flax import nnx
 from reference import walks
 
 from chronos_jax.chronos2.arrangement import Blocks
-from chronos_jax.chronos2.encoder import EncoderBlock
 from chronos_jax.chronos2.modeling import Chronos2Model
 from chronos_jax.chronos2.random_weights import SIZES, random_params
 from chronos_jax.chronos2.runner import with_params
@@ -59,13 +58,13 @@ def assert_close(ours, dense, counts, tolerance=5e-6):
         (3, 5, 256, 4, 5),  # 105 positions: a group in a block
         (2, 5, 900, 2, 1),  # too many: a series in a block, and positions gathered for the attention between series
         (2, 1, 300, 1, 2),
+        (2, 12, 350, 2, 4),  # a third of a group in a block
     ],
 )
 def test_blocks_give_what_the_dense_arrangement_gives(groups, variates, steps, patches, series):
     positions = -(-steps // WIDE.patch_size) + 1 + patches
     rotary = rotary_angles(positions, 4, 1.0)
-    attention = nnx.eval_shape(lambda: EncoderBlock(WIDE, dtype=jnp.float32, rngs=nnx.Rngs(0)).time_attention)
-    blocks = Blocks.of(KERNEL, attention, jnp.ones((groups, variates, positions), bool), rotary)
+    blocks = Blocks.of(KERNEL, WIDE, jnp.float32, jnp.ones((groups, variates, positions), bool), rotary)
     assert blocks.series == series
     arrays = groups_of(groups, variates, steps)
     ours, dense = (run(model(WIDE, k), "__call__", *arrays, num_output_patches=patches) for k in (KERNEL, None))

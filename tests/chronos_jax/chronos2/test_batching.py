@@ -44,9 +44,10 @@ def test_batches_hold_every_task_once_at_the_right_end(shapes, batch_size, token
     for batch in batches(tasks, groups, 4, batch_size, tokens_per_batch=tokens, shards=shards):
         size, variates, length = batch.context_GxVxT.shape
         assert size % shards == 0 or (size == 1 and variates % shards == 0)
-        if shards == 1:
-            assert size == 1 or size * variates * length // 4 <= tokens
-            assert size == 1 or batch_size is None or size * variates <= batch_size
+        most = max(tokens // (variates * length // 4), 1)
+        if batch_size is not None:
+            most = min(most, max(batch_size // variates, 1))
+        assert size <= -(-most // shards) * shards
         assert length % 4 == 0
         assert batch.future_GxVxH is None
         for place in batch.places:
@@ -115,6 +116,11 @@ def test_whole_batches_of_windows_are_computed_without_padding(number, platform)
     made = batches(tasks, groups, 16, None, appended_patches=2, tokens_per_batch=tokens_at_once(platform, 1))
     size = min({"cpu": 32, "tpu": 256}[platform], number)
     assert [x.context_GxVxT.shape for x in made] == [(size, 5, 64)] * (number // size)
+
+
+def test_every_platform_has_a_limit():
+    assert tokens_at_once("gpu", 1) == tokens_at_once("another", 1) == 16384
+    assert tokens_at_once("tpu", 8) == 8 * tokens_at_once("tpu", 1)
 
 
 def test_series_learn_from_255_others_unless_told_otherwise():
