@@ -31,6 +31,7 @@ CASES: dict[str, tuple[int, int, int, int | None]] = {
     **{f"embed-{windows}": (windows, 5, 50, None) for windows in (16, 64, 256, 1024)},
     "forecast-256": (256, 1, 512, 64),
     "long-context": (8, 1, 8192, 64),
+    "cross-learning": (1, 100, 512, 64),
 }
 
 

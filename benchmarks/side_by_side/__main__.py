@@ -7,8 +7,9 @@ first call, which compiles and is not counted, both take turns, and which goes f
 the machine does meets both. Told are medians, the least (in brackets), the ratio of medians, and the lowest and highest
 ratio within one turn. The first answers are compared: `difference` is the largest one as a share of the reference's
 largest value, and the exit code is 1 where rounding does not explain it; of pipelines in bfloat16 also where ours is
-further from the reference in float32 than the reference in bfloat16. Every measurement goes to a JSON file in benchmarks/results,
-beside the results of other cases that are there. Needs PyTorch and chronos-forecasting (the `test` extra).
+further from the reference in float32 than the reference in bfloat16. Every measurement goes to a JSON file in
+benchmarks/results, beside the results of other cases that are there. Needs PyTorch and chronos-forecasting (the `test`
+extra).
 
 On a GPU it needs PyTorch for CUDA and jax[cuda] in place of the CPU builds; it has not been run on one. There float32
 products are exact on both sides (jax_default_matmul_precision is "highest"), the reference uses its default attention
