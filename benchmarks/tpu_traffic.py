@@ -65,15 +65,16 @@ def table(results: dict[str, Any]) -> str:
     """In Markdown: a row for each case, everything per chip, bytes accessed and moved also per window or series."""
     lines = [
         "| on each chip | bytes accessed a window or series, plain → ours | ratio | main memory, plain → ours | ratio "
-        "| temporaries, plain → ours | products |",
+        "| temporaries, plain → ours | products, plain → ours |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for case in results.values():
         plain, ours, work = case["plain"], case["ours"], case["work"]
         cells = [_words(work)]
+        whole = work["groups"] * (1 if work["horizon"] is None else work["variates"])  # windows, or series
         for key in ("bytes_accessed", "memory_traffic"):
-            cells += [_arrow(plain, ours, key, work["groups"]), _ratio(plain, ours, key)]
-        cells += [_arrow(plain, ours, "temporaries", 1), "–" if ours is None else f"{ours['flops'] / 1e9:,.0f} GFLOP"]
+            cells += [_arrow(plain, ours, key, whole), _ratio(plain, ours, key)]
+        cells += [_arrow(plain, ours, "temporaries", 1), _arrow(plain, ours, "flops", 1000, "GFLOP")]
         lines.append(f"| {' | '.join(cells)} |")
     made = {(case["size"], case["topology"], case["jax"]) for case in results.values()}
     lines += ["", *(f"{size} in bfloat16, for {topology}, jax {version}." for size, topology, version in sorted(made))]
@@ -85,9 +86,10 @@ def _words(work: dict[str, Any]) -> str:
     return f"embed, {shape}" if work["horizon"] is None else f"forecast, {shape} → {work['horizon']}"
 
 
-def _arrow(plain: dict[str, int] | None, ours: dict[str, int] | None, key: str, groups: int) -> str:
-    sides = ["does not fit" if side is None else f"{side[key] / groups / 1e6:,.1f}" for side in (plain, ours)]
-    return f"{' → '.join(sides)} MB"
+def _arrow(plain: dict[str, int] | None, ours: dict[str, int] | None, key: str, parts: int, unit: str = "MB") -> str:
+    digits = 1 if unit == "MB" else 0
+    sides = ["does not fit" if side is None else f"{side[key] / parts / 1e6:,.{digits}f}" for side in (plain, ours)]
+    return f"{' → '.join(sides)} {unit}"
 
 
 def _ratio(plain: dict[str, int] | None, ours: dict[str, int] | None, key: str) -> str:
@@ -96,7 +98,11 @@ def _ratio(plain: dict[str, int] | None, ours: dict[str, int] | None, key: str) 
 
 def main() -> None:
     """Runs the command."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.tpu_traffic",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--cases", nargs="*", choices=CASES, default=list(CASES), help="default: all")
     parser.add_argument("--size", default="chronos-2", help="chronos-2, chronos-2-small or tiny")
     parser.add_argument("--topology", default="v5e:2x4")
@@ -113,6 +119,10 @@ def main() -> None:
     if any(case[key] != value for case in known.values() for key, value in same):
         parser.error(f"{options.results} has results of another size or topology: name another file with --results")
     if options.cases:
+        try:
+            topology_devices(options.topology)
+        except (FileNotFoundError, ModuleNotFoundError, ValueError) as error:
+            parser.error(str(error))
         known |= measured(options.cases, options.size, options.topology)
     results = {name: known[name] for name in CASES if name in known}
     options.results.parent.mkdir(parents=True, exist_ok=True)

@@ -70,7 +70,9 @@ def _say(what: str) -> None:
 
 def main() -> int:
     """Runs the command; returns the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.counts", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--tpu", action="store_true", help="count by the TPU compiler as well")
     parser.add_argument("--write", action="store_true", help="record the numbers as they are")
     parser.add_argument("--results", type=Path, default=RESULTS, help="default: benchmarks/results/counts.json")

@@ -34,7 +34,7 @@ from benchmarks.pages import check_place, write_between
 from benchmarks.side_by_side.cases import CASES, START, TRAINING
 from benchmarks.side_by_side.loading import Setting
 from benchmarks.side_by_side.machine import commit, facts
-from benchmarks.side_by_side.results import FOLDER, PREFIX, read_results, results_file, save_case
+from benchmarks.side_by_side.results import FOLDER, PREFIX, check_machine, read_results, results_file, save_case
 from benchmarks.side_by_side.running import Asked, run_case
 from benchmarks.side_by_side.sides import ROOT, SideError
 from benchmarks.side_by_side.table import HEADINGS, RULE, agrees, compact_table, full_table, lines
@@ -51,6 +51,7 @@ def compare(options: argparse.Namespace, command: str) -> bool:
 
     Raises:
         SideError: A process ended too early, or there is no such device.
+        ValueError: The file of results has some of another machine.
     """
     import jax
 
@@ -58,6 +59,7 @@ def compare(options: argparse.Namespace, command: str) -> bool:
     found = facts(options.device)
     device = found["device"]
     path = results_file(options.results, options.size, options.dtype, device)
+    check_machine(path, options.cases[0], found["machine"])  # before anything is measured
     asked = Asked(options.repeats, options.compile, Training(options.windows, options.epochs, options.reference_epochs))
     print(f"{options.size}, {options.dtype}, {device}: {found['machine']}\n{found['versions']}\n")
     print(HEADINGS, RULE, sep="\n", flush=True)
@@ -139,10 +141,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--cases",
         nargs="*",
-        default=[case for case in CASES if case != TRAINING],
         choices=list(CASES),
         metavar="CASE",
-        help=f"default: all but {TRAINING}, which takes long; none, to write what is saved",
+        help=f"default: all but {TRAINING}, which takes long, and with --compile {START}; none, to write what is saved",
     )
     parser.add_argument("--repeats", type=int, default=5, help="turns of each case")
     parser.add_argument("--compile", action="store_true", help="measure the reference under torch.compile, too")
@@ -152,6 +153,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--results", type=Path, default=FOLDER, help="folder of the JSON files")
     parser.add_argument("--write", action="store_true", help="put saved results into docs/performance.md and README.md")
     options = parser.parse_args(arguments)
+    if options.cases is None:
+        options.cases = [case for case in CASES if case not in ((START, TRAINING) if options.compile else (TRAINING,))]
     if options.compile and (apart := {START, TRAINING} & set(options.cases)):
         parser.error(f"--compile is not for {' and '.join(sorted(apart))}: name other cases with --cases")
     for name in ("repeats", "windows", "epochs", "reference_epochs"):

@@ -34,6 +34,15 @@ def read_results(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path} is no file of results ({error}): delete it, or put it back") from error
 
 
+def check_machine(path: Path, case: str, machine: Mapping[str, Any]) -> None:
+    """Raises ValueError where other cases in the file were measured on another machine."""
+    others = [of["machine"] for name, of in read_results(path)["cases"].items() if name != case]
+    if different := [of for of in others if {**of, **VARYING} != {**machine, **VARYING}]:
+        raise ValueError(
+            f"{path} has results of another machine, {different[0]}: name a folder of your own, --results FOLDER"
+        )
+
+
 def save_case(path: Path, case: str, result: Mapping[str, Any]) -> None:
     """Puts the result of a case into the file, in place of an earlier one; all others stay as they are.
 
@@ -41,9 +50,7 @@ def save_case(path: Path, case: str, result: Mapping[str, Any]) -> None:
         ValueError: These are of another machine.
     """
     results = read_results(path)
-    others = [of for name, of in results["cases"].items() if name != case]
-    if any(of["machine"] | VARYING != result["machine"] | VARYING for of in others):
-        raise ValueError(f"{path} has results of another machine: name another folder with --results, or delete it")
+    check_machine(path, case, result["machine"])
     cases = results["cases"] | {case: result}
     results["cases"] = {name: cases[name] for name in CASES if name in cases}
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -103,14 +103,18 @@ def _times(result: Results, reference: str, ratio: str) -> list[str]:
     ]
     reached = {True: "reached", False: "missed", None: ""}[found["reached"]]
     target = "" if found["target"] is None else f"{found['target']} ×, {reached}"
-    return [*cells, f"{found['value']:.2f} × ({found['lowest']:.2f} … {found['highest']:.2f})", target]
+    several = len(result["runs"]["chronos_jax"]) > 1
+    spread = f"{found['lowest']:.2f} … {found['highest']:.2f}" if several else "one turn"
+    return [*cells, f"{found['value']:.2f} × ({spread})", target]
 
 
 def _compact(result: Results | None) -> str:
     if result is None:
         return ""
     ours, reference = (_seconds(result["seconds"][side]["median"]) for side in ("chronos_jax", "reference"))
-    followed = " (in part extrapolated)" if "training" in result else ""
+    followed = ""
+    if "training" in result:
+        followed = " ({reference_epochs} of {epochs} epochs of the reference measured)".format(**result["training"])
     return f"{ours} / {reference}: {result['ratio']['value']:.1f} ×{followed}"
 
 

@@ -33,13 +33,18 @@ def side(bytes_accessed: int) -> dict[str, int]:
 
 def test_the_table_tells_bytes_of_one_window_and_how_many_times_fewer() -> None:
     row, *below = table({"a": case(side(90_000_000), side(30_000_000))}).splitlines()[2:]
-    assert row == "| embed, 10 × 5 × 1,000 | 9.0 → 3.0 MB | 3.0 × | 2.0 → 2.0 MB | 1.0 × | 3.0 → 3.0 MB | 2 GFLOP |"
+    assert row == "| embed, 10 × 5 × 1,000 | 9.0 → 3.0 MB | 3.0 × | 2.0 → 2.0 MB | 1.0 × | 3.0 → 3.0 MB | 2 → 2 GFLOP |"
     assert below == ["", "tiny in bfloat16, for v5e:2x4, jax 1.0."]
+
+
+def test_forecasts_are_told_by_the_series() -> None:
+    row = table({"a": case(side(90_000_000), side(30_000_000), horizon=64)}).splitlines()[2]
+    assert row.startswith("| forecast, 10 × 5 × 1,000 → 64 | 1.8 → 0.6 MB | 3.0 × | 0.4 → 0.4 MB |")
 
 
 def test_what_does_not_fit_a_chip_is_said_not_to() -> None:
     row = table({"a": case(None, side(30_000_000), horizon=64)}).splitlines()[2]
-    assert row.startswith("| forecast, 10 × 5 × 1,000 → 64 | does not fit → 3.0 MB | – | does not fit → 2.0 MB | – |")
+    assert row.startswith("| forecast, 10 × 5 × 1,000 → 64 | does not fit → 0.6 MB | – | does not fit → 0.4 MB | – |")
 
 
 def test_only_the_table_of_what_is_saved_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -91,6 +91,20 @@ def test_torch_compile_is_refused_for_cases_of_whole_processes(capsys: pytest.Ca
     with pytest.raises(SystemExit):
         parse(["--compile", "--cases", "cold-start"])
     assert "--compile is not for cold-start" in capsys.readouterr().err
+    assert set(CASES) - set(parse(["--compile"]).cases) == {"cold-start", "training"}
+    assert set(CASES) - set(parse([]).cases) == {"training"}
+
+
+def test_results_of_another_machine_are_told_of_before_anything_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("benchmarks.side_by_side.__main__.run_case", lambda *_: pytest.fail("measured"))
+    path = results_file(tmp_path, "tiny", "float32", "cpu")
+    save_case(path, "multivariate", {"machine": {"processor": "another"}})
+    assert main([*TINY, "--results", str(tmp_path), "--cases", "embed-64"]) == 1
+    assert (
+        "has results of another machine, {'processor': 'another'}: name a folder of your own" in capsys.readouterr().err
+    )
 
 
 def test_a_page_without_a_place_is_refused_before_anything_is_measured(

@@ -33,6 +33,11 @@ def test_a_line_has_medians_least_values_and_whether_targets_were_reached() -> N
     )
 
 
+def test_a_single_turn_has_no_spread() -> None:
+    runs = {side: result[:1] for side, result in RESULT["runs"].items()}
+    assert "| 1.65 × (one turn) |" in lines(RESULT | {"runs": runs})[0]
+
+
 def test_the_compiled_reference_has_a_line_of_its_own() -> None:
     result = copy.deepcopy(RESULT)
     result["seconds"]["reference_compiled"] = {"median": 4.0, "least": 3.5}
@@ -64,6 +69,12 @@ def test_files_stand_side_by_side_with_gaps() -> None:
         "| forecast | 2 / 330: 1.6 × |  |",
         "| forecast |  | 2 / 330: 1.6 × |",
     ]
+
+
+def test_what_was_not_measured_is_told_in_short_too() -> None:
+    training = RESULT | {"training": {"windows": 5000, "epochs": 50, "reference_epochs": 1}}
+    files = {"size": "chronos-2", "device": "cpu", "dtype": "float32", "cases": {"training": training}}
+    assert "1.6 × (1 of 50 epochs of the reference measured) |" in compact_table([files])
 
 
 def test_saved_results_go_to_both_pages(tmp_path: Path) -> None:
