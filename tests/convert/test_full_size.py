@@ -17,11 +17,11 @@ pytestmark = pytest.mark.full_size
 
 # Not getrusage: its maximum includes what this process occupied when it started the other.
 SCRIPT = """
-import re, sys
-from convert.__main__ import main
-code = main(sys.argv[1:])
-print(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1])
-sys.exit(code)
+import re, runpy
+try:
+    runpy.run_module("convert", run_name="__main__", alter_sys=True)
+finally:
+    print(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1])
 """
 
 

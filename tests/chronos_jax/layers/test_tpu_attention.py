@@ -213,14 +213,14 @@ def count(topology, mesh_shape, config, dtype, shape, patches):
 
 
 config = Chronos2Config(d_model=256, d_kv=64, d_ff=512, num_layers=2, num_heads=4)
-for mesh_shape in {"data": 8}, {"data": 4, "tensor": 2}:
-    for dtype in jnp.float32, jnp.bfloat16:
-        # Several groups in a block; a series in a block, with positions gathered between series; the longest context.
-        # And a group as large as a block may be.
-        # And a series of its own, one position of which is read.
-        cases = ((64, 5, 64), 2), ((8, 5, 1024), 4), ((8, 1, 8192), 64), ((8, 768, 16), 1), ((8, 1, 16), 1)
-        for shape, patches in cases:
-            count("v5e:2x4", mesh_shape, config, dtype, shape, patches)
+# Several groups in a block; a series in a block, with positions gathered between series; the longest context; a group
+# as large as a block may be; a series of its own, one position of which is read.
+cases = ((64, 5, 64), 2), ((8, 5, 1024), 4), ((8, 1, 8192), 64), ((8, 768, 16), 1), ((8, 1, 16), 1)
+for shape, patches in cases:
+    count("v5e:2x4", {"data": 8}, config, jnp.float32, shape, patches)
+    count("v5e:2x4", {"data": 8}, config, jnp.bfloat16, shape, patches)
+for shape, patches in cases[:2]:
+    count("v5e:2x4", {"data": 4, "tensor": 2}, config, jnp.bfloat16, shape, patches)
 # Precisions that the kernel's compiler does not know.
 for dtype in jnp.float32, jnp.bfloat16:
     with jax.default_matmul_precision("high"):
@@ -241,4 +241,4 @@ def test_the_compiler_for_tpus_takes_it():
     assert run.returncode == 0, run.stderr[-3000:]
     kernels = [int(line.split()[-1]) for line in run.stdout.splitlines() if line.startswith("kernels")]
     # A time attention in the loop and one behind it; as many between series, or for each on its own.
-    assert kernels == [4] * 23 + [0, 0], run.stdout
+    assert kernels == [4] * 15 + [0, 0], run.stdout
