@@ -24,10 +24,5 @@ def rotate(x: Float[Array, "*batch s h d"], rotary: Rotary) -> Float[Array, "*ba
     """Rotates each head's pairs (i, i + d/2) by the angle of its position; the products are taken in float32."""
     expand = (1,) * (x.ndim - 3)
     cos, sin = (a.reshape(*expand, a.shape[0], 1, a.shape[1]) for a in rotary)
-    return turn(x, cos, sin)
-
-
-def turn(x: Float[Array, "*batch d"], cos: Float[Array, "*#batch half"], sin: Float[Array, "*#batch half"]) -> Array:
-    """Rotates the pairs (i, i + d/2) of the last axis by angles with these cosines and sines, in float32."""
     first, second = jnp.split(x.astype(jnp.float32), 2, axis=-1)
     return jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1).astype(x.dtype)

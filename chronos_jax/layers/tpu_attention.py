@@ -185,7 +185,7 @@ def _run(
     pairs = 0 if alone else blocks * queries * positions * channels
     arrays = streams, keys, visible, scale, weights, angles
     return pl.pallas_call(
-        partial(_alone if alone else _attention, width=width, epsilon=epsilon, residual=residual),
+        partial(_kernel, width=width, epsilon=epsilon, residual=residual),
         grid=(blocks,),
         in_specs=[*jax.tree.map(of_block, arrays[:2]), *jax.tree.map(of_all, arrays[2:])],
         out_specs=of_block(asking),
@@ -205,29 +205,7 @@ def _run(
     )(*arrays)
 
 
-def _alone(
-    streams: tuple[Any, ...],
-    keys_ref: Any,
-    visible_ref: Any,
-    scale_ref: Any,
-    weights: tuple[Any, ...],
-    angles: tuple[()],
-    out_ref: Any,
-    *,
-    width: int,
-    epsilon: float,
-    residual: bool,
-) -> None:
-    """Every position sees itself alone: its weight is 1."""
-    v_ref, o_ref = weights
-    x = streams[0][0]
-    v = _product(_normed(x, scale_ref, epsilon, v_ref.dtype), v_ref[...])
-    _, any_QxL = _counts(visible_ref, keys_ref)
-    y = _product(jnp.where(any_QxL, v, 0.0).astype(v_ref.dtype), o_ref[...])
-    out_ref[0] = x + y if residual else y
-
-
-def _attention(
+def _kernel(
     streams: tuple[Any, ...],
     keys_ref: Any,
     visible_ref: Any,
@@ -240,16 +218,37 @@ def _attention(
     epsilon: float,
     residual: bool,
 ) -> None:
-    from jax.experimental.pallas import tpu as pltpu
-
-    q_ref, k_ref, v_ref, o_ref = weights
-    dtype = q_ref.dtype
+    """From norm to residual. Without weights of queries and keys every position sees itself alone: its weight is 1."""
+    *of_queries_and_keys, v_ref, o_ref = weights
+    dtype = v_ref.dtype
     asking = streams[-1][0]
     normed = _normed(streams[0][0], scale_ref, epsilon, dtype)
-    normed_asking = normed if len(streams) == 1 else _normed(asking, scale_ref, epsilon, dtype)
-    q, k, v = _product(normed_asking, q_ref[...]), _product(normed, k_ref[...]), _product(normed, v_ref[...])
-    q, k, v = q.astype(dtype), k.astype(dtype), v.astype(dtype)
+    v = _product(normed, v_ref[...])
     counts_QxT, any_QxL = _counts(visible_ref, keys_ref)
+    if of_queries_and_keys:
+        q_ref, k_ref = of_queries_and_keys
+        normed_asking = normed if len(streams) == 1 else _normed(asking, scale_ref, epsilon, dtype)
+        q, k = _product(normed_asking, q_ref[...]), _product(normed, k_ref[...])
+        taken = _attended(q.astype(dtype), k.astype(dtype), v.astype(dtype), counts_QxT, any_QxL, angles, width)
+    else:
+        taken = jnp.where(any_QxL, v, 0.0).astype(dtype)
+    y = _product(taken, o_ref[...])
+    out_ref[0] = asking + y if residual else y
+
+
+def _attended(
+    q: Float[Array, "q c"],
+    k: Float[Array, "t c"],
+    v: Float[Array, "t c"],
+    counts_QxT: Bool[Array, "q t"],
+    any_QxL: Bool[Array, "q 1"],
+    angles: tuple[Any, ...],
+    width: int,
+) -> Float[Array, "q c"]:
+    """What each query takes, of heads side by side."""
+    from jax.experimental.pallas import tpu as pltpu
+
+    dtype = q.dtype
     lane = jax.lax.broadcasted_iota(jnp.int32, (1, LANES), 1)
 
     def turned(x: Array, cos_ref: Any, sin_ref: Any) -> Array:
@@ -274,8 +273,7 @@ def _attention(
             weights_QxT = weights_QxT / jnp.sum(weights_QxT, axis=1, keepdims=True)
             y = jnp.where(own, _product(weights_QxT.astype(dtype), v_some), y)
         taken.append(jnp.where(any_QxL, y, 0.0).astype(dtype))
-    y = _product(jnp.concatenate(taken, axis=1), o_ref[...])
-    out_ref[0] = asking + y if residual else y
+    return jnp.concatenate(taken, axis=1)
 
 
 def _normed(x: Float[Array, "t d"], scale_ref: Any, epsilon: float, dtype: DTypeLike) -> Float[Array, "t d"]:
