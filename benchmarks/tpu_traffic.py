@@ -70,7 +70,7 @@ def table(results: dict[str, Any]) -> str:
     ]
     for case in results.values():
         plain, ours, work = case["plain"], case["ours"], case["work"]
-        cells = [_words(work)]
+        cells = [words(work)]
         whole = work["groups"] * (1 if work["horizon"] is None else work["variates"])  # windows, or series
         for key in ("bytes_accessed", "memory_traffic"):
             cells += [_arrow(plain, ours, key, whole), _ratio(plain, ours, key)]
@@ -81,7 +81,8 @@ def table(results: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _words(work: dict[str, Any]) -> str:
+def words(work: dict[str, Any]) -> str:
+    """What is done on a chip, from the attributes of a `tpu_programs.Work`."""
     shape = f"{work['groups']:,} × {work['variates']} × {work['steps']:,}"
     return f"embed, {shape}" if work["horizon"] is None else f"forecast, {shape} → {work['horizon']}"
 
