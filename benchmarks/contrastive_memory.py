@@ -1,22 +1,26 @@
 """What each form of the contrastive losses holds on a chip, by the TPU compiler, which needs no TPU.
 
-    JAX_PLATFORMS=cpu TPU_SKIP_MDS_QUERY=1 python benchmarks/contrastive_memory.py [--write]
+    TPU_LIBRARY_PATH=…/libtpu.so python -m benchmarks.contrastive_memory [--write]
 
 Value and gradient (both towers, scale and bias) in float32, D = 512, four captions for each window, with products of
-the default and of the highest precision (jax_default_matmul_precision). `--write` puts the table into docs/losses.md.
-Needs `libtpu` (pip install libtpu, or TPU_LIBRARY_PATH).
+the default and of the highest precision (jax_default_matmul_precision); five minutes for all. `--write` puts the table
+into docs/losses.md. Needs `libtpu` (pip install libtpu, or TPU_LIBRARY_PATH); its releases differ.
 """
 
 import argparse
 import json
+import os
+import re
+import sys
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
-from jax.experimental import topologies
 
+from benchmarks.pages import check_place, write_between
 from chronos_jax.sharding import make_mesh, named_sharding
+from train.compilation.topology import ENVIRONMENT, REQUIRED, topology_devices
 from train.losses import Implementation, Kind, Matches, make_loss
 
 Precision = Literal["default", "highest"]
@@ -24,14 +28,14 @@ Precision = Literal["default", "highest"]
 WIDTH, CAPTIONS = 512, 4
 SIZES = [("v5e:2x4", 32_768), ("v5e:2x4", 131_072), ("v5e:16x16", 1_048_576)]
 PAGE = Path(__file__).parents[1] / "docs" / "losses.md"
-START, END = "<!-- contrastive_memory: start -->\n", "<!-- contrastive_memory: end -->\n"
+PLACE = "contrastive memory", "benchmarks.contrastive_memory --write"
 
 
 def temporaries(
     kind: Kind, implementation: Implementation, precision: Precision, topology: str, batch_size: int
 ) -> float | None:
     """MiB that a chip holds beside embeddings and gradients; None where the compiler says that they do not fit."""
-    mesh = make_mesh(devices=topologies.get_topology_desc(platform="tpu", topology_name=topology).devices)
+    mesh = make_mesh(devices=topology_devices(topology))
     loss = make_loss(kind, implementation, mesh)
     batch, everywhere = named_sharding(mesh, ("batch",)), named_sharding(mesh)
 
@@ -68,23 +72,22 @@ def table(rows: dict[tuple[str, str, str], list[float | None]], sizes: list[tupl
     for names, values in rows.items():
         cells = ["does not fit" if value is None else f"{value:,.1f}" for value in values]
         lines.append(f"| {' | '.join([*names, *cells])} |")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, "", f"jax {jax.__version__}, TPU compiler of {_compiler_date()}."]) + "\n"
 
 
-def write(text: str, page: Path = PAGE) -> None:
-    """Puts the table between the two markers of the page."""
-    before, _, rest = page.read_text().partition(START)
-    _, found, after = rest.partition(END)
-    if not found:
-        raise ValueError(f"{page} has no place for the table: it must hold the lines {START.strip()} and {END.strip()}")
-    beside = page.with_suffix(".new")
-    beside.write_text(before + START + text + END + after)
-    beside.replace(page)
+def _compiler_date() -> str:
+    (device, *_) = topology_devices(SIZES[0][0])
+    found = re.search(r"Built on (\w+ \d+ \d+)", device.client.platform_version)
+    return "an unknown date" if found is None else found[1]
 
 
 def main() -> None:
     """Prints the table, or writes it."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.contrastive_memory",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--loss", nargs="+", choices=get_args(Kind), default=["infonce", "sigmoid"])
     parser.add_argument("--form", nargs="+", choices=get_args(Implementation), default=list(get_args(Implementation)))
     parser.add_argument("--precision", nargs="+", choices=get_args(Precision), default=list(get_args(Precision)))
@@ -94,16 +97,27 @@ def main() -> None:
     )
     parser.add_argument("--write", action="store_true", help=f"write the table into {PAGE.parent.name}/{PAGE.name}")
     options = parser.parse_args()
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    os.environ.update(REQUIRED)
+    jax.config.update("jax_platforms", REQUIRED["JAX_PLATFORMS"])
     sizes = [(topology, int(size)) for topology, size in options.size or SIZES]
-    rows = {
-        (kind, form, precision): [temporaries(kind, form, precision, *size) for size in sizes]
-        for kind in options.loss
-        for form in options.form
-        for precision in options.precision
-    }
+    try:  # before anything that takes minutes
+        for topology, _ in sizes:
+            topology_devices(topology)
+        if options.write:
+            check_place(PAGE, *PLACE)
+    except (FileNotFoundError, ModuleNotFoundError, ValueError) as error:
+        parser.error(str(error))
+    rows = {}
+    for kind in options.loss:
+        for form in options.form:
+            for precision in options.precision:
+                print(f"compiling {kind}, {form}, {precision} …", file=sys.stderr, flush=True)
+                rows[kind, form, precision] = [temporaries(kind, form, precision, *size) for size in sizes]
     print(json.dumps([[*name, values] for name, values in rows.items()]) if options.json else table(rows, sizes))
     if options.write:
-        write(table(rows, sizes))
+        write_between(PAGE, *PLACE, table(rows, sizes))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,4 @@
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -195,57 +190,3 @@ def test_mistakes_come_before_anything_is_compiled(
     with pytest.raises((ValueError, OSError), match=complaint):
         train(config)
     assert not config.output_dir.exists()
-
-
-def start(config: TrainConfig, file: Path) -> subprocess.Popen[bytes]:
-    file.write_text(config.model_dump_json())
-    environment = os.environ | {"JAX_PLATFORMS": "cpu"}
-    return subprocess.Popen(
-        [sys.executable, "-m", "train", "--config", str(file)],
-        cwd=Path(__file__).parents[2],
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    )
-
-
-def wait(process: subprocess.Popen[bytes]) -> None:
-    _, errors = process.communicate(timeout=240)
-    assert process.returncode == 0, errors.decode()
-
-
-def test_a_killed_run_that_is_started_again_ends_with_the_same_bits(tiny_config: Configure, tmp_path: Path) -> None:
-    """The whole command in processes of its own: one undisturbed, one killed with SIGKILL and started again."""
-
-    def config(name: str) -> TrainConfig:
-        return tiny_config(
-            output_dir=tmp_path / name,
-            max_steps=200,
-            log_interval=1,
-            save_interval=25,
-            use_hard_negatives=True,
-            hard_negative_memory_size=64,
-        )
-
-    wait(start(config("undisturbed"), tmp_path / "undisturbed.json"))
-
-    killed = start(config("killed"), tmp_path / "killed.json")
-    folder = tmp_path / "killed" / "checkpoints"
-    deadline = time.monotonic() + 240
-    while not (folder.is_dir() and any(path.name.isdigit() for path in folder.iterdir())):
-        assert killed.poll() is None, "ended before it could be killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    killed.send_signal(signal.SIGKILL)
-    killed.communicate()
-    killed_at = max(checkpoints(tmp_path / "killed"))
-    assert killed_at < 200
-    wait(start(config("killed"), tmp_path / "killed.json"))
-
-    ends = [load_model(tmp_path / name, "latest") for name in ("undisturbed", "killed")]
-    assert [step for step, _, _ in ends] == [200, 200]
-    jax.tree.map(np.testing.assert_array_equal, ends[0][1:], ends[1][1:])
-    assert [line["passes_train"] for line in metrics(tmp_path / "killed", "encoder")] == [1, 0]
-    one, other = (metrics(tmp_path / name, "train") for name in ("undisturbed", "killed"))
-    assert [line["step"] for line in other] == list(range(1, 201))
-    assert [line["loss"] for line in one] == [line["loss"] for line in other]
