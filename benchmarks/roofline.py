@@ -103,7 +103,7 @@ def measured(counts: Mapping[str, Any], results: Mapping[str, Any]) -> tuple[Mac
     products = [case["share"]["product_flops_per_second"] for case in found.values() if "share" in case]
     if not products or not cases:
         raise ValueError("no rate of a plain product, or no case that was counted: measure embed-1024 and forecast-256")
-    copies = [case["machine"]["copy_gb_per_second"] for case in found.values()]
+    copies = [case["machine"]["memory_gb_per_second"] for case in found.values()]
     return Machine("CPU", float(np.median(products)), float(np.median(copies)) * 1e9), cases
 
 

@@ -10,7 +10,7 @@ from chronos_jax.replacing import replacing
 
 FOLDER = Path(__file__).parents[1] / "results"
 PREFIX = "side_by_side"
-VARYING = {"copy_gb_per_second": None}  # measured anew with each command
+VARYING = {"memory_gb_per_second": None}  # measured anew with each command
 
 
 def results_file(folder: Path, size: str, dtype: str, device: str) -> Path:

@@ -17,7 +17,7 @@ TPU = Machine("TPU v5e", 200e12, 1e12), [Compiled("a", 100, 400), Compiled("b", 
 
 
 def results(**cases: dict[str, Any]) -> dict[str, Any]:
-    machine = {"machine": {"copy_gb_per_second": 7.0}, "seconds": {"chronos_jax": {"median": 2.0}}}
+    machine = {"machine": {"memory_gb_per_second": 7.0}, "seconds": {"chronos_jax": {"median": 2.0}}}
     return {"size": "tiny", "cases": {name: machine | case for name, case in cases.items()}}
 
 

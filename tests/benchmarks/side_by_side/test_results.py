@@ -7,17 +7,17 @@ from benchmarks.side_by_side.results import read_results, results_file, save_cas
 
 def test_cases_are_saved_one_at_a_time_in_the_order_of_the_table(tmp_path: Path) -> None:
     path = results_file(tmp_path / "new", "chronos-2-small", "float32", "cpu")
-    machine = {"machine": {"processor": "a", "copy_gb_per_second": 6.0}}
+    machine = {"machine": {"processor": "a", "memory_gb_per_second": 6.0}}
     save_case(path, "multivariate", {"seconds": 1, **machine})
     save_case(path, "embed-64", {"seconds": 2, **machine})
-    save_case(path, "multivariate", {"seconds": 3, "machine": machine["machine"] | {"copy_gb_per_second": 7.0}})
+    save_case(path, "multivariate", {"seconds": 3, "machine": machine["machine"] | {"memory_gb_per_second": 7.0}})
     assert read_results(path) == {
         "size": "chronos-2-small",
         "dtype": "float32",
         "device": "cpu",
         "cases": {
             "embed-64": {"seconds": 2, **machine},
-            "multivariate": {"seconds": 3, "machine": {"processor": "a", "copy_gb_per_second": 7.0}},
+            "multivariate": {"seconds": 3, "machine": {"processor": "a", "memory_gb_per_second": 7.0}},
         },
     }
     assert list(read_results(path)["cases"]) == ["embed-64", "multivariate"]
