@@ -1,16 +1,17 @@
-"""Cases against the roofline: how many operations a byte they have, what that allows on a machine, what was reached.
+"""Cases against the roofline: what arithmetic and memory allow a machine to do, and what was reached.
 
     python -m benchmarks.roofline [--write]
 
-Measures and compiles nothing. Operations and bytes are those that `benchmarks.counts` recorded; seconds, the rate of a
-plain product and that of copies those of `benchmarks.side_by_side`; bytes of main memory on a TPU those of
-`benchmarks.tpu_traffic`. `--write` puts the tables into docs/performance.md and draws docs/roofline.svg. The model is
-that of Williams, Waterman and Patterson, Communications of the ACM 52 (4), 2009.
+Measures and compiles nothing; it serves docs/performance.md alone, whose figures are in benchmarks/results. Operations
+and bytes are those that `benchmarks.counts` recorded; seconds, the rate of a plain product and that of memory those of
+`benchmarks.side_by_side`; bytes of main memory on a TPU those of `benchmarks.tpu_traffic`. `--write` puts the tables
+onto the page and draws docs/roofline.svg. The model is that of Williams, Waterman and Patterson, Communications of the
+ACM 52 (4), 2009.
 """
 
 import argparse
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,7 +19,7 @@ from benchmarks.pages import check_place, write_between
 from chronos_jax.replacing import replacing
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "performance.md"
@@ -27,20 +28,24 @@ PICTURE = ROOT / "docs" / "roofline.svg"
 RESULTS = ROOT / "benchmarks" / "results"
 SIZE = "chronos-2"
 
-# Published: matrix products in bfloat16, operations a second, and bytes a second of HBM, of a chip.
+# The maker's peaks of a chip: operations a second in bfloat16, and bytes a second of HBM.
 CHIPS = {"v5e": (197e12, 819e9)}
 
 
 class Machine(NamedTuple):
-    """Where the roof is: operations a second of a plain matrix product, and bytes a second of a copy."""
+    """Operations a second of products, and bytes a second of memory."""
 
-    name: str
     product: float
-    copy: float
+    memory: float
+
+    @property
+    def ridge(self) -> float:
+        """Operations a byte from which on memory is not the limit."""
+        return self.product / self.memory
 
     def roof(self, intensity: float) -> float:
         """Operations a second that a program with so many operations a byte can reach."""
-        return min(self.product, intensity * self.copy)
+        return min(self.product, intensity * self.memory)
 
 
 class Measured(NamedTuple):
@@ -48,168 +53,183 @@ class Measured(NamedTuple):
 
     Attributes:
         title: What is done.
-        counted: Operations a byte where every operand of every instruction comes from memory, as if nothing held it.
-        weights: Operations a byte where the weights come from memory once a batch, and nothing else does.
-        reached: Operations a second.
+        machine: As it was measured beside the case.
+        intensity: Operations needed for each byte of operands, each operand counted once an instruction.
+        reached: Operations needed a second, by the median of turns.
+        slowest: The same of the slowest turn.
+        fastest: The same of the fastest turn.
     """
 
     title: str
-    counted: float
-    weights: float
+    machine: Machine
+    intensity: float
     reached: float
+    slowest: float
+    fastest: float
+
+
+class Side(NamedTuple):
+    """A program for a chip: its operations for each byte of main memory, and the seconds that it takes at least."""
+
+    intensity: float
+    seconds: float
 
 
 class Compiled(NamedTuple):
-    """A case on a chip of a TPU, not run: operations for each byte of HBM, of the plain port and of ours."""
+    """A case on a chip of a TPU, not run; None where the plain port does not fit."""
 
     title: str
-    plain: float | None
-    ours: float
+    plain: Side | None
+    ours: Side
 
 
-def measured(counts: Mapping[str, Any], results: Mapping[str, Any]) -> tuple[Machine, list[Measured]]:
-    """The machine of results, and its cases as far as their operations were counted.
+def measured(counts: Mapping[str, Any], results: Mapping[str, Any]) -> list[Measured]:
+    """The cases whose operations were counted and whose seconds were measured.
 
     Args:
         counts: Content of counts.json.
-        results: Content of a file of `benchmarks.side_by_side`.
+        results: Content of a file of `benchmarks.side_by_side`. The rate of a product is that beside the case, or else
+            the median of those beside others; that of memory the median over commands.
 
     Raises:
         ValueError: The rate of a product was not measured, or no case is in both.
     """
-    import jax
     import numpy as np
 
     from benchmarks.counts.plans import plan
+    from benchmarks.counts.programs import COMPILED
     from benchmarks.side_by_side.cases import CASES
     from chronos_jax.chronos2.random_weights import SIZES
 
-    config, found, cases = SIZES[results["size"]], results["cases"], []
-    for name, case in CASES.items():
-        moved = counts["compiled"].get(f"bytes moved per position needed: {name}")
-        if name not in found or moved is None or case.flops is None or case.make is None:
+    config, found = SIZES[results["size"]], results["cases"]
+    products = {name: of["share"]["product_flops_per_second"] for name, of in found.items() if "share" in of}
+    memories = {of["command"]: of["machine"].get("memory_gb_per_second") for of in found.values()}
+    rates = [rate for rate in memories.values() if rate is not None]
+    if not products or not rates:
+        raise ValueError("no rate of a plain product, or none of memory: measure embed-1024 and forecast-256 again")
+    product, memory = float(np.median(list(products.values()))), float(np.median(rates)) * 1e9
+    cases = []
+    for name in COMPILED:
+        case = CASES[name]
+        if name not in found or case.flops is None or case.make is None:
             continue
-        planned = plan(case.make(), config)
-        operations = case.flops(config) * counts["compiled"][f"operations computed per operation needed: {name}"]
-        weights = sum(leaf.size * np.dtype(leaf.dtype).itemsize for leaf in jax.tree.leaves(planned.model[1]))
+        operations = case.flops(config)
+        moved = counts["compiled"][f"bytes moved per position needed: {name}"]
+        positions = plan(case.make(), config).tokens_needed
+        turns = [run["seconds"] for run in found[name]["runs"]["chronos_jax"]]
+        seconds = found[name]["seconds"]["chronos_jax"]["median"], max(turns), min(turns)
+        machine = Machine(products.get(name, product), memory)
         cases.append(
-            Measured(
-                case.title,
-                operations / (moved * planned.tokens_needed),
-                operations / (weights * len(planned.batches)),
-                operations / found[name]["seconds"]["chronos_jax"]["median"],
-            )
+            Measured(case.title, machine, operations / (moved * positions), *(operations / s for s in seconds))
         )
-    products = [case["share"]["product_flops_per_second"] for case in found.values() if "share" in case]
-    if not products or not cases:
-        raise ValueError("no rate of a plain product, or no case that was counted: measure embed-1024 and forecast-256")
-    copies = [case["machine"]["memory_gb_per_second"] for case in found.values()]
-    return Machine("CPU", float(np.median(products)), float(np.median(copies)) * 1e9), cases
+    if not cases:
+        raise ValueError(f"none of {', '.join(COMPILED)} was measured")
+    return cases
 
 
-def compiled(traffic: Mapping[str, Any]) -> tuple[Machine, list[Compiled]]:
-    """The chip that programs were compiled for, and operations for each byte that they move to its memory and back.
+def compiled(traffic: Mapping[str, Any]) -> tuple[str, Machine, list[Compiled]]:
+    """The kind of chip that programs were compiled for, its rates, and what they allow those programs.
 
     Args:
         traffic: Content of tpu_traffic.json.
 
     Raises:
-        ValueError: The rates of such a chip are not known here.
+        ValueError: Nothing was compiled, or not for one kind of chip whose rates are known here.
     """
     from benchmarks.tpu_traffic import words
 
     kinds = {case["topology"].partition(":")[0] for case in traffic.values()}
     if len(kinds) != 1 or not kinds <= CHIPS.keys():
-        raise ValueError(f"programs compiled for {', '.join(sorted(kinds))}: known are the rates of {', '.join(CHIPS)}")
+        raise ValueError(
+            f"programs are compiled for {', '.join(sorted(kinds)) or 'nothing'}: one kind of chip is shown, "
+            f"of {', '.join(CHIPS)}"
+        )
+    (kind,) = kinds
+    chip = Machine(*CHIPS[kind])
 
-    def intensity(side: Mapping[str, int] | None) -> float | None:
-        return None if side is None else side["flops"] / side["memory_traffic"]
+    def side(counted: Mapping[str, int]) -> Side:
+        operations, moved = counted["flops"], counted["memory_traffic"]
+        return Side(operations / moved, max(operations / chip.product, moved / chip.memory))
 
     cases = []
     for case in traffic.values():
-        ours = intensity(case["ours"])
-        if ours is not None:
-            cases.append(Compiled(words(case["work"]), intensity(case["plain"]), ours))
-    (kind,) = kinds
-    return Machine(f"TPU {kind}", *CHIPS[kind]), cases
+        plain = None if case["plain"] is None else side(case["plain"])
+        cases.append(Compiled(words(case["work"]), plain, side(case["ours"])))
+    return kind, chip, cases
 
 
-def tables(cpu: tuple[Machine, Sequence[Measured]], tpu: tuple[Machine, Sequence[Compiled]]) -> str:
+def tables(cpu: Sequence[Measured], tpu: tuple[str, Machine, Sequence[Compiled]]) -> str:
     """Both as Markdown."""
-    machine, cases = cpu
     lines = [
-        f"| {machine.name}, float32 | operations a byte, every operand … weights alone | roof, GFLOP/s | reached "
-        "| of the higher |",
+        f"| {SIZE} on a CPU, float32 | operations a byte | roof, GFLOP/s | reached | of the roof (lowest … highest) |",
         "| --- | ---: | ---: | ---: | ---: |",
     ]
-    for case in cases:
-        low, high = machine.roof(case.counted), machine.roof(case.weights)
-        roof = f"{low / 1e9:,.0f}" if low == high else f"{low / 1e9:,.0f} … {high / 1e9:,.0f}"
-        intensity = f"{case.counted:,.0f} … {case.weights:,.0f}"
-        lines.append(f"| {case.title} | {intensity} | {roof} | {case.reached / 1e9:,.0f} | {case.reached / high:.0%} |")
-    lines += ["", _words(machine, "GFLOP/s", 1e9), ""]
-    chip, programs = tpu
+    for case in cpu:
+        roof = case.machine.roof(case.intensity)
+        shares = " … ".join(f"{rate / roof:.0%}" for rate in (case.slowest, case.fastest))
+        rates = f"{roof / 1e9:,.0f} | {case.reached / 1e9:,.0f}"
+        lines.append(f"| {case.title} | {case.intensity:,.0f} | {rates} | {case.reached / roof:.0%} ({shares}) |")
+    memory, ridges = cpu[0].machine.memory, sorted(case.machine.ridge for case in cpu)
     lines += [
-        f"| {chip.name}, bfloat16, compiled only | operations a byte of HBM, plain → ours "
-        "| roof, TFLOP/s, plain → ours |",
-        "| --- | ---: | ---: |",
+        "",
+        f"Memory is read and written at {memory / 1e9:,.0f} GB/s; the ridge is at {ridges[0]:,.0f} operations a byte.",
+        "",
+    ]
+    kind, chip, programs = tpu
+    lines += [
+        f"| {SIZE} on a chip of a TPU {kind}, bfloat16, not run | operations a byte, plain → ours "
+        "| takes at least, ms, plain → ours | limit, plain → ours |",
+        "| --- | ---: | ---: | --- |",
     ]
     for program in programs:
         sides = [program.plain, program.ours]
-        intensities = " → ".join("does not fit" if side is None else f"{side:,.0f}" for side in sides)
-        roofs = " → ".join("–" if side is None else f"{chip.roof(side) / 1e12:,.0f}" for side in sides)
-        lines.append(f"| {program.title} | {intensities} | {roofs} |")
-    lines += ["", _words(chip, "TFLOP/s", 1e12)]
+        intensities = _arrow(side and f"{side.intensity:,.0f}" for side in sides)
+        seconds = _arrow(side and f"{side.seconds * 1e3:,.2f}" for side in sides)
+        limits = _arrow(side and ("products" if side.intensity > chip.ridge else "memory") for side in sides)
+        lines.append(f"| {program.title} | {intensities} | {seconds} | {limits} |")
+    rates = f"{chip.product / 1e12:,.0f} TFLOP/s and {chip.memory / 1e9:,.0f} GB/s"
+    lines += ["", f"The maker's peaks are {rates}; the ridge is at {chip.ridge:,.0f} operations a byte."]
     return "\n".join(lines) + "\n"
 
 
-def _words(machine: Machine, unit: str, scale: float) -> str:
-    ridge = machine.product / machine.copy
-    return f"{machine.product / scale:,.0f} {unit} over {machine.copy / 1e9:,.1f} GB/s: {ridge:,.0f} operations a byte."
-
-
-def draw(path: Path, cpu: tuple[Machine, Sequence[Measured]], tpu: tuple[Machine, Sequence[Compiled]]) -> None:
-    """Both rooflines side by side, as an SVG that is the same for the same numbers."""
-    from matplotlib import rc_context
+def picture(cpu: Sequence[Measured], tpu: tuple[str, Machine, Sequence[Compiled]]) -> "Figure":
+    """Left what was reached below the roof, right on which side of the ridge programs for the TPU are."""
     from matplotlib.figure import Figure
 
-    with rc_context({"svg.hashsalt": "roofline", "svg.fonttype": "none", "font.size": 9}):
-        figure = Figure(figsize=(11, 4.6), layout="constrained", facecolor="white")
-        left, right = figure.subplots(1, 2)
-        machine, cases = cpu
-        _roof(left, machine, 1e9, (10, 4000))
-        for number, case in enumerate(cases):
-            color, height = f"C{number}", case.reached / 1e9
-            left.plot([case.counted, case.weights], [height, height], color=color, linewidth=1)
-            left.plot(case.counted, height, "o", color=color, label=case.title)
-            left.plot(case.weights, height, "|", color=color)
-        left.set_title(f"{machine.name}, float32: reached")
-        left.set_xlabel("operations a byte: every operand (dot) … weights alone (line's end)")
-        left.set_ylabel("GFLOP/s")
-        chip, programs = tpu
-        _roof(right, chip, 1e12, (20, 100_000))
-        for number, program in enumerate(programs):
-            color = f"C{number}"
-            if program.plain is not None:
-                right.plot(program.plain, chip.roof(program.plain) / 1e12, "o", color=color, fillstyle="none")
-            right.plot(program.ours, chip.roof(program.ours) / 1e12, "o", color=color, label=program.title)
-        right.set_title(f"{chip.name}, bfloat16, not run: roof of the plain port (○) and of ours (●)")
-        right.set_xlabel("operations a byte of HBM")
-        right.set_ylabel("TFLOP/s")
-        for axes in (left, right):
-            axes.legend(fontsize=7, loc="lower right", frameon=False)
-            axes.grid(which="both", linewidth=0.3, alpha=0.5)
-            for axis in (axes.xaxis, axes.yaxis):
-                axis.set_major_formatter("{x:,.0f}")
-                axis.set_minor_formatter("")
-            axes.yaxis.set_minor_formatter(lambda y, _: f"{y:,.0f}" if f"{y:.0e}"[0] in "235" else "")
-        with replacing(path) as beside:
-            figure.savefig(beside, format="svg", metadata={"Date": None})
+    figure = Figure(figsize=(10, 4.2), layout="constrained", facecolor="white")
+    left, right = figure.subplots(1, 2)
+    product, memory = max(case.machine.product for case in cpu), cpu[0].machine.memory
+    ends = [1, product / memory, 1000]
+    left.loglog(ends, [Machine(product, memory).roof(x) / 1e9 for x in ends], color="black", label="roof")
+    for case in cpu:
+        left.plot(case.intensity, case.reached / 1e9, "o", label=case.title)
+    left.set(title="CPU, float32", xlabel="operations a byte", ylabel="GFLOP/s", ylim=(10, 1000))
+    left.legend(fontsize=8, frameon=False, loc="lower right")
+    kind, chip, programs = tpu
+    for row, program in enumerate(programs):
+        if program.plain is not None:
+            ends = [program.plain.intensity, program.ours.intensity]
+            right.plot(ends, [row, row], color="C0", linewidth=1)
+            right.plot(ends[0], row, "o", color="C0", markerfacecolor="white", label=None if row else "plain port")
+        right.plot(program.ours.intensity, row, "o", color="C0", label=None if row else "ours")
+    right.axvline(chip.ridge, color="black", label="ridge: left of it memory is the limit")
+    right.set(
+        title=f"TPU {kind}, bfloat16, compiled only",
+        xscale="log",
+        xlabel="operations a byte of main memory",
+        xlim=(50, 20_000),
+    )
+    right.set_yticks(range(len(programs)), [program.title for program in programs])
+    right.set_ylim(len(programs) + 1.5, -0.5)
+    right.legend(fontsize=8, frameon=False, loc="lower right")
+    for axis in (left.xaxis, left.yaxis, right.xaxis):
+        axis.set_major_formatter("{x:,.0f}")
+        axis.set_minor_formatter("")
+    return figure
 
 
-def _roof(axes: "Axes", machine: Machine, scale: float, ends: tuple[float, float]) -> None:
-    ridge = machine.product / machine.copy
-    axes.loglog([ends[0], ridge, ends[1]], [machine.roof(x) / scale for x in (ends[0], ridge, ends[1])], color="black")
+def _arrow(sides: Iterable[str | None]) -> str:
+    return " → ".join(side or "does not fit" for side in sides)
 
 
 def main() -> None:
@@ -221,19 +241,22 @@ def main() -> None:
     options = parser.parse_args()
     from benchmarks.side_by_side.results import read_results, results_file
 
-    if options.write:
-        check_place(PAGE, *PLACE)
-    counts, traffic = (json.loads((RESULTS / name).read_text()) for name in ("counts.json", "tpu_traffic.json"))
     try:
+        if options.write:
+            check_place(PAGE, *PLACE)
+        counts, traffic = (json.loads((RESULTS / name).read_text()) for name in ("counts.json", "tpu_traffic.json"))
         cpu = measured(counts, read_results(results_file(RESULTS, SIZE, "float32", "cpu")))
         tpu = compiled(traffic)
-    except ValueError as error:
-        parser.error(str(error))
+    except (OSError, ValueError, LookupError) as error:
+        parser.error(f"the files in {RESULTS} do not make a roofline: {type(error).__name__}: {error}")
     text = tables(cpu, tpu)
     print(text)
     if options.write:
         write_between(PAGE, *PLACE, text)
-        draw(PICTURE, cpu, tpu)
+        with replacing(PICTURE) as beside:
+            # The same file for the same numbers, which it holds as text, too.
+            metadata = {"Date": None, "Creator": None, "Description": text}
+            picture(cpu, tpu).savefig(beside, format="svg", metadata=metadata)
 
 
 if __name__ == "__main__":

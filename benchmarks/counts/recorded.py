@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from benchmarks.side_by_side.cases import CASES
 from chronos_jax.replacing import replacing
 
 TOLERANCE = 0.005
@@ -89,19 +90,18 @@ def table(rows: list[Row]) -> str:
 def markdown(found: Counts) -> str:
     """What programs compute and move beyond what is needed, a row for each case, for the documentation."""
     columns = {
-        "operations per operation needed": "operations computed per operation needed: ",
-        "bytes per position": "bytes moved per position needed: ",
-        "positions per position needed": "CPU, positions computed per position needed: ",
-        "the same on a GPU": "GPU, positions computed per position needed: ",
+        "operations per operation needed": ("operations computed per operation needed: ", 1),
+        "MB per position": ("bytes moved per position needed: ", 1e6),
+        "positions per position needed": ("CPU, positions computed per position needed: ", 1),
+        "the same on a GPU": ("GPU, positions computed per position needed: ", 1),
     }
     numbers = {**found.plain, **found.compiled}
-    cases = dict.fromkeys(
-        name.split(": ")[1] for name in numbers if ": " in name and name.startswith(tuple(columns.values()))
-    )
     lines = [f"| case | {' | '.join(columns)} |", "| --- |" + " ---: |" * len(columns)]
-    for case in cases:
-        cells = (numbers.get(prefix + case) for prefix in columns.values())
-        lines.append(f"| {case} | {' | '.join('' if x is None else _number(float(x)) for x in cells)} |")
+    for name, case in CASES.items():
+        values = [(numbers.get(prefix + name), unit) for prefix, unit in columns.values()]
+        if any(value is not None for value, _ in values):
+            cells = ("" if value is None else f"{value / unit:.3f}" for value, unit in values)
+            lines.append(f"| {case.title} | {' | '.join(cells)} |")
     return "\n".join(lines) + f"\n\nchronos-2 in float32, jax {found.jax}.\n"
 
 

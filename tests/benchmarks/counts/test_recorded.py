@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.counts.recorded import GATING, Counts, compare, read, table, write
+from benchmarks.counts.recorded import GATING, Counts, compare, markdown, read, table, write
 
 RECORDED = Counts({"calls": 3, "padding": 1.25}, {"bytes": 1000.0}, {"tpu bytes": 500.0}, "1.0")
 
@@ -110,3 +110,15 @@ def test_a_damaged_record_is_named(tmp_path: Path, text: str) -> None:
     path.write_text(text)
     with pytest.raises(ValueError, match=r"counts\.json is no record of counts"):
         read(path)
+
+
+def test_the_page_has_a_row_for_each_case_in_their_order() -> None:
+    padded, moved = "CPU, positions computed per position needed: ", "bytes moved per position needed: "
+    counts = Counts(
+        {padded + "ragged-2000": 1.25}, {moved + "long-history": 2e6, moved + "embed-1024": 1e6}, None, "1.0"
+    )
+    assert [line.split(" | ")[1:] for line in markdown(counts).splitlines()[2:5]] == [
+        ["", "1.000", "", " |"],
+        ["", "", "1.250", " |"],
+        ["", "2.000", "", " |"],
+    ]
