@@ -51,10 +51,10 @@ def test_what_is_chosen_fits_its_share_of_the_memory_or_is_the_least() -> None:
 def test_the_compiler_needs_no_more_than_the_estimate(kind, form, precision, batch: int, mebibytes: float) -> None:
     """And not much less, where it is a matter of gigabytes; the highest precision splits texts in parts besides."""
     estimate = estimate_temporaries(kind, form, batch, 512, make_mesh({"data": 8})) / MIB
-    assert mebibytes <= estimate * (1.15 if precision == "highest" else 1.0)
+    assert mebibytes <= estimate * (1.25 if precision == "highest" else 1.0)
     if mebibytes > 100:
         assert estimate < 2 * mebibytes
 
 
 def test_the_page_has_the_table() -> None:
-    assert len(measured()) == 22  # of 24, two of which do not fit
+    assert len(measured()) == 21  # of 24, three of which do not fit
