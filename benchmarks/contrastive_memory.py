@@ -9,7 +9,6 @@ into docs/losses.md. Needs `libtpu` (pip install libtpu, or TPU_LIBRARY_PATH); i
 
 import argparse
 import json
-import os
 import re
 import sys
 from pathlib import Path
@@ -20,7 +19,7 @@ import jax.numpy as jnp
 
 from benchmarks.pages import check_place, write_between
 from chronos_jax.sharding import make_mesh, named_sharding
-from train.compilation.topology import ENVIRONMENT, REQUIRED, topology_devices
+from train.compilation.topology import prepare_environment, topology_devices
 from train.losses import Implementation, Kind, Matches, make_loss
 
 Precision = Literal["default", "highest"]
@@ -97,10 +96,8 @@ def main() -> None:
     )
     parser.add_argument("--write", action="store_true", help=f"write the table into {PAGE.parent.name}/{PAGE.name}")
     options = parser.parse_args()
-    for name, value in ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-    os.environ.update(REQUIRED)
-    jax.config.update("jax_platforms", REQUIRED["JAX_PLATFORMS"])
+    prepare_environment()
+    jax.config.update("jax_platforms", "cpu")  # JAX, imported above, has read the environment
     sizes = [(topology, int(size)) for topology, size in options.size or SIZES]
     try:  # before anything that takes minutes
         for topology, _ in sizes:
@@ -115,9 +112,10 @@ def main() -> None:
             for precision in options.precision:
                 print(f"compiling {kind}, {form}, {precision} …", file=sys.stderr, flush=True)
                 rows[kind, form, precision] = [temporaries(kind, form, precision, *size) for size in sizes]
-    print(json.dumps([[*name, values] for name, values in rows.items()]) if options.json else table(rows, sizes))
+    text = table(rows, sizes)
+    print(json.dumps([[*name, values] for name, values in rows.items()]) if options.json else text)
     if options.write:
-        write_between(PAGE, *PLACE, table(rows, sizes))
+        write_between(PAGE, *PLACE, text)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ ACM 52 (4), 2009.
 
 import argparse
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -96,8 +96,7 @@ def measured(counts: Mapping[str, Any], results: Mapping[str, Any]) -> list[Meas
     """
     import numpy as np
 
-    from benchmarks.counts.plans import plan
-    from benchmarks.counts.programs import COMPILED
+    from benchmarks.counts.programs import COMPILED, needed
     from benchmarks.side_by_side.cases import CASES
     from chronos_jax.chronos2.random_weights import SIZES
 
@@ -110,18 +109,14 @@ def measured(counts: Mapping[str, Any], results: Mapping[str, Any]) -> list[Meas
     product, memory = float(np.median(list(products.values()))), float(np.median(rates)) * 1e9
     cases = []
     for name in COMPILED:
-        case = CASES[name]
-        if name not in found or case.flops is None or case.make is None:
+        if name not in found:
             continue
-        operations = case.flops(config)
-        moved = counts["compiled"][f"bytes moved per position needed: {name}"]
-        positions = plan(case.make(), config).tokens_needed
+        planned, operations = needed(name, config)
+        moved = counts["compiled"][f"bytes moved per position needed: {name}"] * planned.tokens_needed
         turns = [run["seconds"] for run in found[name]["runs"]["chronos_jax"]]
         seconds = found[name]["seconds"]["chronos_jax"]["median"], max(turns), min(turns)
         machine = Machine(products.get(name, product), memory)
-        cases.append(
-            Measured(case.title, machine, operations / (moved * positions), *(operations / s for s in seconds))
-        )
+        cases.append(Measured(CASES[name].title, machine, operations / moved, *(operations / s for s in seconds)))
     if not cases:
         raise ValueError(f"none of {', '.join(COMPILED)} was measured")
     return cases
@@ -160,6 +155,8 @@ def compiled(traffic: Mapping[str, Any]) -> tuple[str, Machine, list[Compiled]]:
 
 def tables(cpu: Sequence[Measured], tpu: tuple[str, Machine, Sequence[Compiled]]) -> str:
     """Both as Markdown."""
+    from benchmarks.tpu_traffic import arrow
+
     lines = [
         f"| {SIZE} on a CPU, float32 | operations a byte | roof, GFLOP/s | reached | of the roof (lowest … highest) |",
         "| --- | ---: | ---: | ---: | ---: |",
@@ -169,10 +166,10 @@ def tables(cpu: Sequence[Measured], tpu: tuple[str, Machine, Sequence[Compiled]]
         shares = " … ".join(f"{rate / roof:.0%}" for rate in (case.slowest, case.fastest))
         rates = f"{roof / 1e9:,.0f} | {case.reached / 1e9:,.0f}"
         lines.append(f"| {case.title} | {case.intensity:,.0f} | {rates} | {case.reached / roof:.0%} ({shares}) |")
-    memory, ridges = cpu[0].machine.memory, sorted(case.machine.ridge for case in cpu)
+    memory, ridge = cpu[0].machine.memory, min(case.machine.ridge for case in cpu)
     lines += [
         "",
-        f"Memory is read and written at {memory / 1e9:,.0f} GB/s; the ridge is at {ridges[0]:,.0f} operations a byte.",
+        f"Memory is read and written at {memory / 1e9:,.0f} GB/s; the ridge is at {ridge:,.0f} operations a byte.",
         "",
     ]
     kind, chip, programs = tpu
@@ -183,9 +180,9 @@ def tables(cpu: Sequence[Measured], tpu: tuple[str, Machine, Sequence[Compiled]]
     ]
     for program in programs:
         sides = [program.plain, program.ours]
-        intensities = _arrow(side and f"{side.intensity:,.0f}" for side in sides)
-        seconds = _arrow(side and f"{side.seconds * 1e3:,.2f}" for side in sides)
-        limits = _arrow(side and ("products" if side.intensity > chip.ridge else "memory") for side in sides)
+        intensities = arrow(side and f"{side.intensity:,.0f}" for side in sides)
+        seconds = arrow(side and f"{side.seconds * 1e3:,.2f}" for side in sides)
+        limits = arrow(side and ("products" if side.intensity > chip.ridge else "memory") for side in sides)
         lines.append(f"| {program.title} | {intensities} | {seconds} | {limits} |")
     rates = f"{chip.product / 1e12:,.0f} TFLOP/s and {chip.memory / 1e9:,.0f} GB/s"
     lines += ["", f"The maker's peaks are {rates}; the ridge is at {chip.ridge:,.0f} operations a byte."]
@@ -199,8 +196,9 @@ def picture(cpu: Sequence[Measured], tpu: tuple[str, Machine, Sequence[Compiled]
     figure = Figure(figsize=(10, 4.2), layout="constrained", facecolor="white")
     left, right = figure.subplots(1, 2)
     product, memory = max(case.machine.product for case in cpu), cpu[0].machine.memory
-    ends = [1, product / memory, 1000]
-    left.loglog(ends, [Machine(product, memory).roof(x) / 1e9 for x in ends], color="black", label="roof")
+    highest = Machine(product, memory)
+    ends = [1, highest.ridge, 1000]
+    left.loglog(ends, [highest.roof(x) / 1e9 for x in ends], color="black", label="roof")
     for case in cpu:
         left.plot(case.intensity, case.reached / 1e9, "o", label=case.title)
     left.set(title="CPU, float32", xlabel="operations a byte", ylabel="GFLOP/s", ylim=(10, 1000))
@@ -226,10 +224,6 @@ def picture(cpu: Sequence[Measured], tpu: tuple[str, Machine, Sequence[Compiled]
         axis.set_major_formatter("{x:,.0f}")
         axis.set_minor_formatter("")
     return figure
-
-
-def _arrow(sides: Iterable[str | None]) -> str:
-    return " → ".join(side or "does not fit" for side in sides)
 
 
 def main() -> None:

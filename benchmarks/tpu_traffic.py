@@ -12,14 +12,14 @@ install libtpu, or TPU_LIBRARY_PATH).
 
 import argparse
 import json
-import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from benchmarks.pages import check_place, write_between
 from chronos_jax.replacing import replacing
-from train.compilation.topology import ENVIRONMENT, REQUIRED, topology_devices
+from train.compilation.topology import prepare_environment, topology_devices
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "performance.md"
@@ -87,10 +87,15 @@ def words(work: dict[str, Any]) -> str:
     return f"embed, {shape}" if work["horizon"] is None else f"forecast, {shape} → {work['horizon']}"
 
 
+def arrow(sides: Iterable[str | None]) -> str:
+    """From the plain port's cell to ours; None for what does not fit a chip."""
+    return " → ".join(side or "does not fit" for side in sides)
+
+
 def _arrow(plain: dict[str, int] | None, ours: dict[str, int] | None, key: str, parts: int, unit: str = "MB") -> str:
     digits = 1 if unit == "MB" else 0
-    sides = ["does not fit" if side is None else f"{side[key] / parts / 1e6:,.{digits}f}" for side in (plain, ours)]
-    return f"{' → '.join(sides)} {unit}"
+    sides = (None if side is None else f"{side[key] / parts / 1e6:,.{digits}f}" for side in (plain, ours))
+    return f"{arrow(sides)} {unit}"
 
 
 def _ratio(plain: dict[str, int] | None, ours: dict[str, int] | None, key: str) -> str:
@@ -110,9 +115,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=RESULTS, help="default: benchmarks/results/tpu_traffic.json")
     parser.add_argument("--write", action="store_true", help="write the table into docs/performance.md")
     options = parser.parse_args()
-    for name, value in ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-    os.environ.update(REQUIRED)
+    prepare_environment()
     if options.write:
         check_place(PAGE, *PLACE)  # before anything that takes minutes
     known = json.loads(options.results.read_text()) if options.results.exists() else {}

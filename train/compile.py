@@ -4,12 +4,11 @@ It needs the TPU compiler (`pip install "jax[tpu]"`) and no TPU. What JAX and th
 (`train.compilation.topology`) is set here before either starts, so the command has a process of its own.
 """
 
-import os
 import sys
 import traceback
 from collections.abc import Sequence
 
-from train.compilation.topology import ENVIRONMENT, REQUIRED
+from train.compilation.topology import prepare_environment
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -21,9 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0 where everything fits, 1 where it does not, 2 where something is wrong.
     """
-    for name, value in ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-    os.environ.update(REQUIRED)
+    prepare_environment()
     try:
         from train.compilation.command import run  # JAX reads the environment as it is imported
 

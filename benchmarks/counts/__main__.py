@@ -11,13 +11,12 @@ with the libtpu that this JAX asks for.
 """
 
 import argparse
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.pages import check_place, write_between
-from train.compilation.topology import ENVIRONMENT, REQUIRED, topology_devices
+from train.compilation.topology import prepare_environment, topology_devices
 
 if TYPE_CHECKING:
     from benchmarks.counts.recorded import Counts
@@ -77,9 +76,7 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help="record the numbers as they are")
     parser.add_argument("--results", type=Path, default=RESULTS, help="default: benchmarks/results/counts.json")
     options = parser.parse_args()
-    for name, value in ENVIRONMENT.items():  # JAX and the TPU compiler read them as they start
-        os.environ.setdefault(name, value)
-    os.environ.update(REQUIRED)
+    prepare_environment()
     from benchmarks.counts.recorded import markdown, read, write
 
     try:  # before anything that takes long

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from benchmarks.counts.plans import plan
+from benchmarks.counts.plans import Plan, plan
 from benchmarks.side_by_side.cases import CASES
 from chronos_jax import Chronos2Config
 from train.compilation.costs import matrix_flops, memory_traffic
@@ -34,17 +34,22 @@ def operations(config: Chronos2Config, cases: tuple[str, ...] = COMPILED) -> dic
     """
     flops, moved = {}, {}
     for name in cases:
-        necessary = CASES[name].flops
-        assert necessary is not None, "the operations that these cases need are counted"
-        planned = plan(_call(name), config)
+        planned, necessary = needed(name, config)
         operations = traffic = 0
         for batch, number in planned.shapes:
             program = parse_program(str(planned.lower(batch).compile().as_text()))
             operations += number * matrix_flops(program)
             traffic += number * memory_traffic(program)
-        flops[f"operations computed per operation needed: {name}"] = operations / necessary(config)
+        flops[f"operations computed per operation needed: {name}"] = operations / necessary
         moved[f"bytes moved per position needed: {name}"] = traffic / planned.tokens_needed
     return flops | moved
+
+
+def needed(name: str, config: Chronos2Config) -> tuple[Plan, int]:
+    """What a CPU would compute of one of the `COMPILED` cases, and how many operations the model needs for it."""
+    necessary = CASES[name].flops
+    assert necessary is not None, "the operations that these cases need are counted"
+    return plan(_call(name), config), necessary(config)
 
 
 def _call(name: str) -> Callable[[object], object]:

@@ -112,11 +112,16 @@ def blow(disturbed: Disturbed, phase: str, who: str, number: signal.Signals, rng
     return there
 
 
+def metrics(run_dir: Path) -> list[dict]:
+    return [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+
+
 def logged(run_dir: Path) -> list[dict]:
     timings = {"step_time", "input_wait", "windows_per_second", "windows_per_second_per_chip", "host_memory"}
-    lines = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
     return [
-        {key: line[key] for key in line.keys() - timings} for line in lines if line["kind"] in ("train", "validation")
+        {key: line[key] for key in line.keys() - timings}
+        for line in metrics(run_dir)
+        if line["kind"] in ("train", "validation")
     ]
 
 
@@ -176,6 +181,8 @@ def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bits(
     ends = [load_model(run.run_dir, "latest") for run in (undisturbed, disturbed)]
     assert [step for step, _, _ in ends] == [steps, steps]
     jax.tree.map(np.testing.assert_array_equal, ends[0][1:], ends[1][1:])
+    encoded = [line for line in metrics(disturbed.run_dir) if line["kind"] == "encoder"]
+    assert encoded[-1]["passes_train"] == 0  # all features were there
     one, other = logged(undisturbed.run_dir), logged(disturbed.run_dir)
     # Every step once, with the very loss: so no window was passed over, and none seen twice.
     assert [line["step"] for line in other if line["kind"] == "train"] == list(range(1, steps + 1))

@@ -33,10 +33,17 @@ CHIP_CONFIGS = {"v4": {"chip_config_name": "megacore"}}
 FORMS = "v4:2x2x1, v4:4x4x4, v5e:2x4, v5e:16x16, v5p:2x2x2, v5p:4x4x4, v6e:2x4, v6e:16x16"
 
 
+def prepare_environment() -> None:
+    """Sets what JAX and the TPU compiler read as they start; called before JAX is imported or asks for a device."""
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    os.environ.update(REQUIRED)
+
+
 def topology_devices(name: str) -> "Sequence[jax.Device]":
     """The devices of a slice, to lay a mesh over and compile for; nothing can run on them.
 
-    The environment must hold `REQUIRED` and `ENVIRONMENT` before JAX first asks for a device.
+    `prepare_environment` comes first.
 
     Args:
         name: Version and chips along each axis, such as "v5e:16x16" or "v5p:4x4x4".
